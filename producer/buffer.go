@@ -1,0 +1,121 @@
+package producer
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/katib-stream/katib-stream/schema"
+)
+
+// batch is the events of one message.
+type batch struct {
+	body   []byte // one event a line, each line with its newline
+	events int
+}
+
+// halve cuts a batch of more than one event between two of them.
+func (b batch) halve() (first, rest batch) {
+	middle := len(b.body) / 2
+	end := middle + bytes.IndexByte(b.body[middle:], '\n') + 1
+	if end == len(b.body) { // the last event is the larger half
+		end = bytes.LastIndexByte(b.body[:middle], '\n') + 1
+	}
+	first = batch{body: b.body[:end:end], events: bytes.Count(b.body[:end], []byte{'\n'})}
+	return first, batch{body: b.body[end:], events: b.events - first.events}
+}
+
+// buffer holds what is accepted and not yet in flight, and counts all that is not yet stored. The producer's mutex
+// guards it.
+type buffer struct {
+	open  batch     // takes events
+	since time.Time // when the open batch got its first event
+	cut   []batch   // complete, the oldest first
+
+	// Accepted and not yet stored, whether here or in flight.
+	events, bytes int
+
+	// freed is closed when there is room again, or nothing to wait for any more; nil while nobody waits.
+	freed chan struct{}
+}
+
+// encode appends the event behind the open batch, where add can take it; until then it is not part of it.
+func (b *buffer) encode(e schema.Event) (size int) {
+	before := len(b.open.body)
+	body := append(schema.AppendEvent(b.open.body, e), '\n')
+	b.open.body = body[:before]
+	return len(body) - before
+}
+
+// add accepts the event that was encoded last. When the batch would outgrow limit, the event begins the next one.
+func (b *buffer) add(size, limit int, now time.Time) {
+	before := len(b.open.body)
+	line := b.open.body[before : before+size]
+	if b.open.events > 0 && before+size > limit {
+		b.close()
+		b.open.body = append(b.open.body, line...)
+	} else {
+		b.open.body = b.open.body[:before+size]
+	}
+	if b.open.events == 0 {
+		b.since = now
+	}
+	b.open.events++
+	b.events++
+	b.bytes += size
+}
+
+// close cuts the open batch: it takes no more events.
+func (b *buffer) close() { b.cut = append(b.cut, b.take()) }
+
+// take removes the open batch. The next one is expected to become about as large.
+func (b *buffer) take() batch {
+	taken := b.open
+	b.open = batch{body: make([]byte, 0, len(taken.body)+len(taken.body)/8)}
+	return taken
+}
+
+// batches is how many batches are not yet in flight.
+func (b *buffer) batches() int {
+	if b.open.events > 0 {
+		return len(b.cut) + 1
+	}
+	return len(b.cut)
+}
+
+// next removes the oldest batch.
+func (b *buffer) next() batch {
+	if len(b.cut) == 0 {
+		return b.take()
+	}
+	oldest := b.cut[0]
+	b.cut[0] = batch{}
+	b.cut = b.cut[1:]
+	return oldest
+}
+
+// putBack makes a batch the oldest again.
+func (b *buffer) putBack(oldest batch) {
+	b.cut = append([]batch{oldest}, b.cut...)
+}
+
+// leave removes a batch from the count of what waits.
+func (b *buffer) leave(gone batch) {
+	b.events -= gone.events
+	b.bytes -= len(gone.body)
+	b.wake()
+}
+
+// wait is closed when it is worth asking again whether there is room.
+func (b *buffer) wait() <-chan struct{} {
+	if b.freed == nil {
+		b.freed = make(chan struct{})
+	}
+	return b.freed
+}
+
+func (b *buffer) wake() {
+	if b.freed != nil {
+		close(b.freed)
+		b.freed = nil
+	}
+}
