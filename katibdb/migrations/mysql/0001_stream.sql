@@ -1,0 +1,43 @@
+-- +goose Up
+
+-- A row for each trial: the lock under which its messages are persisted, the namespace that it is bound to, and what its
+-- deletion settled. Times are seconds since 1970.
+-- MySQL commits each of these by itself, so that an interrupted migration has to be able to run again.
+CREATE TABLE IF NOT EXISTS stream_trials (
+    trial_name       VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    namespace        VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
+    seen_at          BIGINT NOT NULL DEFAULT 0,
+    deleted_at       BIGINT NOT NULL DEFAULT 0,
+    deleted_epoch    VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
+    deleted_sequence BIGINT NOT NULL DEFAULT 0,
+    purge_pending    BOOLEAN NOT NULL DEFAULT FALSE
+);
+
+-- A row for each producer: everything up to its watermark is persisted.
+CREATE TABLE IF NOT EXISTS stream_producers (
+    trial_name   VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    namespace    VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    producer     VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    watermark    BIGINT NOT NULL DEFAULT 0,
+    receipts     BIGINT NOT NULL DEFAULT 0,
+    final_number BIGINT NOT NULL DEFAULT 0,
+    messages     BIGINT NOT NULL DEFAULT 0,
+    events       BIGINT NOT NULL DEFAULT 0,
+    dead         BIGINT NOT NULL DEFAULT 0,
+    deleted      BOOLEAN NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (trial_name, namespace, producer)
+);
+
+-- A row for what no watermark says: a message persisted out of order, a dead letter, a message without a number.
+CREATE TABLE IF NOT EXISTS stream_receipts (
+    trial_name VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    namespace  VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    source     VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    number     BIGINT NOT NULL,
+    dead       BOOLEAN NOT NULL DEFAULT FALSE,
+    epoch      VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    sequence   BIGINT NOT NULL,
+    PRIMARY KEY (trial_name, namespace, source, number),
+    -- For forgetting the receipts of messages that have left the stream.
+    KEY stream_receipts_sequence (epoch, sequence)
+);
