@@ -1,0 +1,207 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/katib-stream/katib-stream/katibdb"
+	"github.com/katib-stream/katib-stream/schema"
+)
+
+// item is one delivered message on its way through settle.
+type item struct {
+	msg     jetstream.Msg
+	stored  schema.Stored
+	message katibdb.Message
+	rows    int
+	// refused is why the message can never be persisted, and stage who said so; nil for a good one.
+	refused error
+	stage   string
+	// kept says that the dead letter is stored.
+	kept bool
+}
+
+// settle brings every message of a batch to its end: persisted and acknowledged, or a dead letter, or left for
+// redelivery when ctx ends before that. While it works the messages are kept in progress.
+func (w *worker) settle(ctx context.Context, batch []jetstream.Msg) {
+	w.busy.Add(1)
+	defer w.busy.Add(-1)
+	defer w.keepInProgress(batch)()
+	items := make([]*item, 0, len(batch))
+	for _, msg := range batch {
+		items = append(items, w.decode(msg))
+	}
+	for len(items) > 0 && ctx.Err() == nil {
+		n := w.transactionOf(items)
+		w.persist(ctx, items[:n])
+		items = items[n:]
+	}
+}
+
+// transactionOf counts how many of the items make the next transaction, at least one.
+func (w *worker) transactionOf(items []*item) int {
+	rows := 0
+	for i, it := range items {
+		if rows += it.rows; rows > w.cfg.BatchRows && i > 0 {
+			return i
+		}
+	}
+	return len(items)
+}
+
+// decode never fails: a message that cannot be decoded is an item that was refused.
+func (w *worker) decode(msg jetstream.Msg) *item {
+	meta, _ := msg.Metadata() // receive has read it before
+	it := &item{msg: msg, stored: schema.Stored{
+		Subject:  msg.Subject(),
+		Header:   msg.Headers(),
+		Body:     msg.Data(),
+		Epoch:    w.session.epoch,
+		Sequence: meta.Sequence.Stream,
+		Time:     meta.Timestamp,
+	}}
+	decoded, err := schema.Decode(it.stored)
+	it.message = katibdb.Message{Message: decoded, Epoch: it.stored.Epoch, Sequence: it.stored.Sequence}
+	for _, event := range decoded.Events {
+		it.rows += len(event.Metrics)
+	}
+	if err != nil {
+		it.refuse(schema.StageDecode, err)
+	}
+	return it
+}
+
+func (it *item) refuse(stage string, err error) {
+	it.refused, it.stage = err, stage
+	it.message.Dead = true
+	it.message.Events = nil
+	it.rows = 0
+}
+
+// persist commits the items in one transaction and acknowledges them. When the database finds bad data among them it
+// halves them until the guilty stand alone.
+func (w *worker) persist(ctx context.Context, items []*item) {
+	if items = w.keepDeadLetters(ctx, items); len(items) == 0 {
+		return
+	}
+	outcomes, err := w.commit(ctx, items)
+	switch {
+	case err == nil:
+		w.cfg.AfterCommit()
+		w.conclude(ctx, items, outcomes)
+	case !errors.Is(err, katibdb.ErrData):
+		return // stopping: what is not acknowledged will be delivered again
+	case len(items) > 1:
+		w.persist(ctx, items[:len(items)/2])
+		w.persist(ctx, items[len(items)/2:])
+	case items[0].refused != nil:
+		// Not even the record of the dead letter is taken. It must not hold up the others.
+		w.log.Error("dead letter cannot be recorded; it will be delivered again", "subject", items[0].stored.Subject, "sequence", items[0].stored.Sequence, "error", err)
+		w.later(items[0])
+	default:
+		items[0].refuse(schema.StagePersist, err)
+		w.persist(ctx, items)
+	}
+}
+
+// commit calls Persist until it succeeds, finds bad data, or the consumer stops: whatever else is wrong with a database
+// passes.
+func (w *worker) commit(ctx context.Context, items []*item) ([]katibdb.Outcome, error) {
+	batch := make([]katibdb.Message, len(items))
+	for i, it := range items {
+		batch[i] = it.message
+	}
+	pause := newBackOff()
+	for {
+		begin := time.Now()
+		outcomes, err := w.db.Persist(ctx, batch)
+		if err == nil || errors.Is(err, katibdb.ErrData) {
+			w.health.set(partDatabase, w.id, nil)
+			w.metrics.commitSeconds.Observe(time.Since(begin).Seconds())
+			return outcomes, err
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		w.health.set(partDatabase, w.id, err)
+		w.metrics.retries.Inc()
+		select {
+		case <-w.stopping:
+			return nil, err
+		default:
+			wait(ctx, pause.NextBackOff())
+		}
+	}
+}
+
+// conclude acknowledges what a commit settled. What turned out to be of another namespace begins again as a dead letter.
+func (w *worker) conclude(ctx context.Context, items []*item, outcomes []katibdb.Outcome) {
+	var foreign []*item
+	rows := 0
+	for i, it := range items {
+		outcome := outcomes[i]
+		switch {
+		case outcome == katibdb.Foreign:
+			it.refuse(schema.StageNamespace, errForeign(it.message.Subject))
+			foreign = append(foreign, it)
+			continue
+		case it.refused != nil:
+			w.acknowledged(it, it.msg.TermWithReason(cut(it.refused.Error(), 100)))
+		default:
+			w.acknowledged(it, it.msg.Ack())
+		}
+		if outcome == katibdb.Persisted {
+			rows += it.rows
+		}
+		w.metrics.count(outcome, it.refused != nil)
+	}
+	w.metrics.rows.Add(float64(rows))
+	w.metrics.batchRows.Observe(float64(rows))
+	if len(foreign) > 0 {
+		w.persist(ctx, foreign)
+	}
+}
+
+// acknowledged notes an acknowledgement that could not be written: the message will be delivered again, as a duplicate.
+func (w *worker) acknowledged(it *item, err error) {
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		w.log.Debug("acknowledge", "sequence", it.stored.Sequence, "error", err)
+	}
+}
+
+// later leaves an item for redelivery, not at once.
+func (w *worker) later(it *item) {
+	w.acknowledged(it, it.msg.NakWithDelay(w.cfg.AckWait))
+}
+
+// keepInProgress tells the server, every third of the acknowledgement wait, that the batch is being worked on, until the
+// function it returns is called.
+func (w *worker) keepInProgress(batch []jetstream.Msg) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(w.cfg.AckWait / 3)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+			for _, msg := range batch {
+				if err := msg.InProgress(); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+					w.log.Debug("keep a message in progress", "error", err)
+					break
+				}
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
