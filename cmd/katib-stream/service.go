@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/katib-stream/katib-stream/consumer"
+	"github.com/katib-stream/katib-stream/katibdb"
+)
+
+// service is a consumer with its HTTP beside it.
+type service struct {
+	consumer *consumer.Consumer
+	db       *katibdb.DB
+	migrate  bool
+	log      *slog.Logger
+	listener net.Listener // nil without HTTP
+	server   *http.Server
+	starting atomic.Pointer[error] // why the consumer does not run yet; nil once it does
+	// ready is called once, when everything works for the first time; nil is fine.
+	ready func()
+}
+
+var errStarting = errors.New("starting")
+
+// newService listens, and checks the configuration; it needs neither NATS nor the database.
+func (a *app) newService(js jetstream.JetStream, db *katibdb.DB, o consumerOptions) (*service, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	cfg := o.config()
+	cfg.Logger, cfg.Registerer = a.log, registry
+	c, err := consumer.New(js, db, cfg)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	s := &service{consumer: c, db: db, migrate: o.migrate, log: a.log}
+	s.starting.Store(&errStarting)
+	if o.listen == "" {
+		return s, nil
+	}
+	s.listener, err = net.Listen("tcp", o.listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for /metrics and health: %w; give another address with --listen", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)}
+	return s, nil
+}
+
+// run returns when ctx has ended and the batches under way are done.
+func (s *service) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.consume(ctx) })
+	if s.ready != nil {
+		group.Go(func() error { s.announce(ctx); return nil })
+	}
+	if s.listener != nil {
+		s.log.Info("listening for /metrics, /healthz and /readyz", "address", s.listener.Addr())
+		group.Go(s.serve)
+	}
+	return group.Wait()
+}
+
+func (s *service) consume(ctx context.Context) error {
+	defer s.stopServing()
+	if s.migrate {
+		err := migrateUntilDone(ctx, s.db, s.log, func(err error) { s.starting.Store(&err) })
+		if err != nil {
+			return nil // ctx ended before anything began
+		}
+	}
+	s.starting.Store(nil)
+	return s.consumer.Run(ctx)
+}
+
+func (s *service) serve() error {
+	if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve /metrics and health: %w", err)
+	}
+	return nil
+}
+
+func (s *service) stopServing() {
+	if s.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); err != nil {
+		s.server.Close() // somebody reads slowly
+	}
+}
+
+func (s *service) readiness(ctx context.Context) error {
+	if err := s.starting.Load(); err != nil {
+		return *err
+	}
+	return s.consumer.Ready(ctx)
+}
+
+func (s *service) serveReady(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	if err := s.readiness(ctx); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// announce calls ready as soon as the service is.
+func (s *service) announce(ctx context.Context) {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for s.readiness(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+	if ctx.Err() == nil {
+		s.ready()
+	}
+}

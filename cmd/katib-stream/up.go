@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/katib-stream/katib-stream/internal/cli"
+	"github.com/katib-stream/katib-stream/internal/embedded"
+	"github.com/katib-stream/katib-stream/internal/natsconn"
+)
+
+type upOptions struct {
+	consumerOptions
+	data        string
+	host        string
+	port        int
+	monitorPort int
+	output      cli.Format
+	// sized says that the user chose the streams' sizes.
+	sized bool
+}
+
+func newUpCommand(a *app) *cobra.Command {
+	o := upOptions{consumerOptions: consumerOptions{nats: natsconn.Config{Name: "katib-stream up"}}}
+	command := &cobra.Command{
+		Use:   "up",
+		Short: "Run everything on this machine: NATS, a database and the consumer",
+		Long: `Run everything in this process, in the foreground, until Ctrl-C or SIGTERM: an embedded NATS server with JetStream, an
+embedded SQLite database and the consumer. What is stored stays in the data folder, also through a kill -9.
+
+A NATS server of your own (--server or --context) or a database of your own (--db, or Katib's DB_NAME variables) takes the
+place of the embedded one.`,
+		Example: `  katib-stream up
+  katib-stream up --data /var/lib/katib-stream --host 0.0.0.0
+  katib-stream up --db postgres://katib:secret@localhost/katib
+  katib-stream up --server nats://nats:4222`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(command *cobra.Command, _ []string) error {
+			o.sized = changed(command.Flags(), "stream-max-bytes") || changed(command.Flags(), "dead-letter-max-bytes")
+			return a.up(command.Context(), o)
+		},
+	}
+	o.addUpFlags(command.Flags())
+	return command
+}
+
+func (o *upOptions) addUpFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.data, "data", "katib-stream-data", "`folder` of everything that is kept")
+	flags.StringVar(&o.host, "host", "127.0.0.1", "`address` where the embedded NATS server listens")
+	flags.IntVar(&o.port, "port", 4222, "port of the embedded NATS server; 0 for any free one")
+	flags.IntVar(&o.monitorPort, "monitor-port", 0, "port of the embedded NATS server's own monitoring; 0 for none")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:8080", "`address` of /metrics, /healthz and /readyz; empty for none")
+	o.nats.AddFlags(flags)
+	flags.Lookup("server").Usage = "`URLs` of NATS servers, separated by commas, to be used in place of the embedded one"
+	flags.Lookup("context").Usage = "`name` of a context saved by the nats CLI, to be used in place of the embedded NATS server"
+	// A shell in which the variables of the other commands point here must not make `up` look for itself.
+	cli.EnvNames(flags, "server", "KATIB_STREAM_UP_SERVERS")
+	cli.EnvNames(flags, "context", "KATIB_STREAM_UP_CONTEXT")
+	cli.OneOf(flags, "server", "context")
+	addDatabaseFlag(flags, &o.database, ", or else a SQLite file in the data folder")
+	o.addFlags(flags)
+	o.output.AddFlag(flags)
+}
+
+// up starts the parts in the order of an event's way backwards, and stops them in the opposite order: the consumer first.
+func (a *app) up(ctx context.Context, o upOptions) error {
+	unlock, err := lockFolder(o.data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var places places
+	if o.database == "" && a.getenv("DB_NAME") == "" {
+		o.database = "sqlite:" + filepath.Join(o.data, "katib.db")
+	}
+	db, err := a.openDatabase(ctx, o.consumerOptions)
+	if err != nil {
+		return err
+	}
+	defer a.closeDatabase(db)
+	if o.nats.Servers == "" && o.nats.Context == "" {
+		server, err := a.startNATS(o)
+		if err != nil {
+			return err
+		}
+		defer server.Shutdown()
+		o.nats = natsconn.Config{Name: o.nats.Name, InProcess: server}
+		o.fit(a, server.Room())
+		places.NATS, places.Monitoring = server.URL(), server.MonitorURL()
+	}
+	return a.runAll(ctx, o, db, places)
+}
+
+func (a *app) startNATS(o upOptions) (*embedded.Server, error) {
+	server, err := embedded.Start(embedded.Config{
+		Dir: filepath.Join(o.data, "nats"), Host: o.host, Port: o.port, MonitorPort: o.monitorPort, Logger: a.log,
+	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%w; give another with --port or --monitor-port, or use that NATS server with --server", err)
+	}
+	return server, err
+}
+
+// fit makes streams whose size nobody chose small enough for the disk; NATS refuses larger ones.
+func (o *upOptions) fit(a *app, room int64) {
+	stream, deadLetters := cli.Size(room/10*8), cli.Size(room/10)
+	if o.sized || stream >= o.streamBytes && deadLetters >= o.deadLetterBytes {
+		return
+	}
+	o.streamBytes, o.deadLetterBytes = min(stream, o.streamBytes), min(deadLetters, o.deadLetterBytes)
+	a.log.Info("the disk is small; new streams will be, too", "stream_max_bytes", int64(o.streamBytes), "dead_letter_max_bytes", int64(o.deadLetterBytes))
+}
