@@ -9,12 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	// idleFetch is how long a worker waits for the first message of a batch before it asks again.
-	idleFetch = 5 * time.Second
-	// heartbeat is how often the server shows, in such a wait, that it has not forgotten it.
-	heartbeat = time.Second
-)
+// idleFetch is how long a worker waits for the first message of a batch before it asks again. It bounds how long a stop
+// waits for a worker that has nothing to do, and how long a worker waits for a server that has forgotten it.
+const idleFetch = time.Second
 
 // errAnew says that the durable consumer counts its deliveries from 1 again: it, and perhaps the stream, was made anew.
 var errAnew = errors.New("the durable consumer was made anew")
@@ -26,10 +23,10 @@ func (w *worker) fetch(ctx context.Context) (batch []jetstream.Msg, err error) {
 		return nil, err
 	}
 	if !w.more {
-		batch, err = w.receive(ctx, nil, 1, idleFetch)
+		batch, err = w.receive(nil, 1, idleFetch)
 	}
 	if err == nil && (w.more || len(batch) > 0) {
-		batch, err = w.receive(ctx, batch, w.cfg.BatchMessages, w.cfg.BatchWait)
+		batch, err = w.receive(batch, w.cfg.BatchMessages, w.cfg.BatchWait)
 	}
 	if err != nil {
 		w.stale, w.more = w.session, false
@@ -56,16 +53,11 @@ func (w *worker) join(ctx context.Context) error {
 	return nil
 }
 
-// receive appends up to n messages to batch.
-func (w *worker) receive(ctx context.Context, batch []jetstream.Msg, n int, wait time.Duration) ([]jetstream.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
+// receive appends up to n messages to batch. It is the server that ends the wait: if we did, and left, messages that are
+// already on their way would lie until Config.AckWait is over.
+func (w *worker) receive(batch []jetstream.Msg, n int, wait time.Duration) ([]jetstream.Msg, error) {
 	w.more = false
-	options := []jetstream.FetchOpt{jetstream.FetchContext(ctx), jetstream.FetchMaxBytes(w.session.batchBytes)}
-	if wait == idleFetch {
-		options = append(options, jetstream.FetchHeartbeat(heartbeat))
-	}
-	fetched, err := w.session.consumer.Fetch(n, options...)
+	fetched, err := w.session.consumer.Fetch(n, jetstream.FetchMaxWait(wait), jetstream.FetchMaxBytes(w.session.batchBytes))
 	if err != nil {
 		return batch, fmt.Errorf("fetch: %w", err)
 	}
@@ -84,7 +76,7 @@ func (w *worker) receive(ctx context.Context, batch []jetstream.Msg, n int, wait
 		}
 		batch = append(batch, msg)
 	}
-	if err := fetched.Error(); err != nil && ctx.Err() == nil {
+	if err := fetched.Error(); err != nil {
 		return batch, fmt.Errorf("fetch: %w", err)
 	}
 	return batch, nil
