@@ -137,21 +137,32 @@ func decodeTime(value string) (time.Time, error) {
 	if value == "null" {
 		return time.Time{}, nil
 	}
-	text, err := unquote(value, CodeTime)
-	if err != nil {
+	if value[0] != '"' {
 		return time.Time{}, refuse(CodeTime, "time %s is not a string", quote(value))
 	}
-	var t time.Time
-	// UnmarshalText is the strict RFC 3339 of the standard library; time.Parse lets more pass.
-	if err := t.UnmarshalText([]byte(text)); err != nil || fractionDigits(text) > 9 {
+	text, err := unquote(value)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || !strictTime(text) {
 		return time.Time{}, refuse(CodeTime, "time %s is not RFC 3339 with up to nanoseconds, like 2026-11-24T12:00:00.123456Z", quote(text))
 	}
 	return t.UTC(), validateTime(t)
 }
 
-func fractionDigits(text string) int {
-	_, fraction, _ := strings.Cut(text, ".")
-	return len(fraction) - len(strings.TrimLeft(fraction, "0123456789"))
+// strictTime looks for what time.Parse takes although RFC 3339 does not (https://go.dev/issue/54580): an hour of one
+// digit, a comma before the fraction, an offset of a day or more. It also holds the fraction to nanoseconds.
+func strictTime(parsed string) bool {
+	const point = len("2006-01-02T15:04:05")
+	zone := len(parsed) - len("Z")
+	if parsed[zone] != 'Z' {
+		zone = len(parsed) - len("+07:00")
+		if parsed[zone+1:zone+3] > "23" || parsed[zone+4:] > "59" {
+			return false
+		}
+	}
+	return parsed[len("2006-01-02T15")] == ':' && (zone == point || (parsed[point] == '.' && zone-point <= len(".999999999")))
 }
 
 func decodeStep(value string) (*int64, error) {
@@ -167,12 +178,11 @@ func decodeStep(value string) (*int64, error) {
 
 func decodeMetrics(value string) ([]Metric, error) {
 	metrics := make([]Metric, 0, 4)
-	var names map[string]bool
 	err := eachField(value, CodeMetrics, "metrics", func(name, raw string) error {
 		m := Metric{Name: name, Value: raw}
 		switch raw[0] {
 		case '"':
-			text, err := unquote(raw, CodeMetricValue)
+			text, err := unquote(raw)
 			if err != nil {
 				return err
 			}
@@ -180,28 +190,11 @@ func decodeMetrics(value string) ([]Metric, error) {
 		case 't', 'f', 'n', '{', '[':
 			return refuse(CodeMetricValue, "the value of %s is %s, neither a number nor a string", quote(name), quote(raw))
 		}
-		if err := m.validate(); err != nil {
-			return err
-		}
-		if names == nil && len(metrics) == namedScan {
-			names = namesOf(metrics)
-		}
-		if names[name] || (names == nil && named(metrics, name)) {
-			return refuse(CodeDuplicate, "metric %s stands twice", quote(name))
-		}
-		if names != nil {
-			names[name] = true
-		}
 		metrics = append(metrics, m)
-		return nil
+		return m.validate()
 	})
-	return metrics, err
-}
-
-func namesOf(metrics []Metric) map[string]bool {
-	names := make(map[string]bool, 2*len(metrics))
-	for _, m := range metrics {
-		names[m.Name] = true
+	if err == nil {
+		err = validateUnique(metrics)
 	}
-	return names
+	return metrics, err
 }

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +18,8 @@ const (
 // Event is what one report says. On the wire it is one line of JSON.
 type Event struct {
 	// Time is when it happened, to the nanosecond; Katib DB keeps microseconds. Zero means the time at which the stream
-	// stored the message. Years 1 to 9999 in UTC.
+	// stored the message, also on the wire, where 0001-01-01T00:00:00Z is what a Go program makes of a time it never set.
+	// Years 1 to 9999 in UTC.
 	Time time.Time
 	// Step is the training step, 0 or more; nil when there is none. It stays in the stream: Katib DB has no place for it.
 	Step *int64
@@ -50,15 +52,12 @@ func (e Event) Validate() error {
 	if len(e.Metrics) == 0 {
 		return refuse(CodeMetrics, "the event has no metrics")
 	}
-	for i, m := range e.Metrics {
+	for _, m := range e.Metrics {
 		if err := m.validate(); err != nil {
 			return err
 		}
-		if named(e.Metrics[:i], m.Name) {
-			return refuse(CodeDuplicate, "metric %s stands twice", quote(m.Name))
-		}
 	}
-	return nil
+	return validateUnique(e.Metrics)
 }
 
 func (m Metric) validate() error {
@@ -77,16 +76,25 @@ func (m Metric) validate() error {
 	return nil
 }
 
-// namedScan is up to how many metrics a linear search for a name beats a map.
-const namedScan = 16
-
-func named(metrics []Metric, name string) bool {
-	for _, m := range metrics {
-		if m.Name == name {
-			return true
+// validateUnique refuses a name that stands twice. Up to scan metrics a linear search beats a map.
+func validateUnique(metrics []Metric) error {
+	const scan = 16
+	var seen map[string]bool
+	if len(metrics) > scan {
+		seen = make(map[string]bool, len(metrics))
+	}
+	for i, m := range metrics {
+		twice := seen[m.Name]
+		if seen == nil {
+			twice = slices.ContainsFunc(metrics[:i], func(before Metric) bool { return before.Name == m.Name })
+		} else {
+			seen[m.Name] = true
+		}
+		if twice {
+			return refuse(CodeDuplicate, "metric %s stands twice", quote(m.Name))
 		}
 	}
-	return false
+	return nil
 }
 
 func validateTime(t time.Time) error {
@@ -134,14 +142,20 @@ func isNumber(value string) bool {
 	return last >= '0' && last <= '9' && json.Valid([]byte(value))
 }
 
+// appendString escapes only what JSON makes it escape, and as shortly as it can (so does RFC 8785). Every language can
+// write the same bytes; encoding/json escapes more, for the sake of HTML.
 func appendString(line []byte, s string) []byte {
+	line = append(line, '"')
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			quoted, _ := json.Marshal(s) // a string always marshals
-			return append(line, quoted...)
+		switch c := s[i]; {
+		case c < ' ':
+			escaped, _ := json.Marshal(string(c)) // a string always marshals
+			line = append(line, escaped[1:len(escaped)-1]...)
+		case c == '"' || c == '\\':
+			line = append(line, '\\', c)
+		default:
+			line = append(line, c)
 		}
 	}
-	line = append(line, '"')
-	line = append(line, s...)
 	return append(line, '"')
 }

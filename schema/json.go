@@ -19,7 +19,7 @@ func eachField(text string, code Code, what string, f func(name, value string) e
 	rest = skipSpace(rest[1:])
 	for rest[0] != '}' {
 		end := valueEnd(rest)
-		name, err := unquote(rest[:end], CodeUTF8)
+		name, err := unquote(rest[:end])
 		if err != nil {
 			return err
 		}
@@ -82,11 +82,8 @@ func nestedEnd(text string) int {
 	}
 }
 
-// unquote gives the text of a JSON string. What is not a string is an *Error with the code.
-func unquote(raw string, code Code) (string, error) {
-	if raw[0] != '"' {
-		return "", refuse(code, "%s is not a string", quote(raw))
-	}
+// unquote gives the text of a JSON string.
+func unquote(raw string) (string, error) {
 	inner := raw[1 : len(raw)-1]
 	if strings.IndexByte(inner, '\\') < 0 {
 		return inner, nil
