@@ -30,11 +30,14 @@ func (c *NATSCluster) problem() string {
 	return ""
 }
 
-// groupsProblem looks at every stream and consumer that a node holds a replica of.
+// groupsProblem looks at the cluster as a node knows it, and at every stream and consumer that it holds a replica of.
 func (c *NATSCluster) groupsProblem(i int) string {
 	info, err := c.nodes[i].Jsz(&server.JSzOptions{Accounts: true, Streams: true, Consumer: true})
 	if err != nil {
 		return fmt.Sprintf("node %d: %v", i, err)
+	}
+	if problem := c.metaProblem(info.Meta); problem != "" {
+		return problem
 	}
 	for _, account := range info.AccountDetails {
 		for _, stream := range account.Streams {
@@ -47,6 +50,28 @@ func (c *NATSCluster) groupsProblem(i int) string {
 				}
 			}
 		}
+	}
+	return ""
+}
+
+// metaProblem looks at what the cluster's leader knows of the nodes; others know of no replicas. Before the leader has
+// heard of a node, streams are not placed there.
+func (c *NATSCluster) metaProblem(meta *server.MetaClusterInfo) string {
+	if meta == nil || len(meta.Replicas) == 0 {
+		return ""
+	}
+	met := 1 // the leader itself
+	for _, replica := range meta.Replicas {
+		if !c.runs(replica.Name) {
+			continue
+		}
+		if replica.Offline {
+			return replica.Name + " is not known to be there"
+		}
+		met++
+	}
+	if met < c.running() {
+		return fmt.Sprintf("the leader knows %d of %d nodes", met, c.running())
 	}
 	return ""
 }
