@@ -66,9 +66,8 @@ func (sqliteDialect) isData(err error) bool {
 	return isSQLite(err, sqlite3.SQLITE_TOOBIG)
 }
 
-func (sqliteDialect) isRetry(err error) bool {
-	return isSQLite(err, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-}
+// isRetry knows no error that passes at once: the driver has waited for the lock of another process already.
+func (sqliteDialect) isRetry(error) bool { return false }
 
 func isSQLite(err error, codes ...int) bool {
 	const primary = 0xff // the rest of an extended code says more of the same

@@ -50,8 +50,10 @@ func Open(_ context.Context, cfg Config) (*DB, error) {
 	pool.SetMaxOpenConns(cfg.MaxConns + others)
 	pool.SetMaxIdleConns(cfg.MaxConns + others)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
-	db := &DB{cfg: cfg, pool: pool, dialect: d, log: cfg.Logger, sessions: make(chan *session, cfg.MaxConns), known: newKnown(),
-		closed: make(chan struct{})}
+	db := &DB{
+		cfg: cfg, pool: pool, dialect: d, log: cfg.Logger, sessions: make(chan *session, cfg.MaxConns), known: newKnown(),
+		closed: make(chan struct{}),
+	}
 	db.close = sync.OnceValue(db.closeOnce)
 	for range cfg.MaxConns {
 		db.sessions <- nil

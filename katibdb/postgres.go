@@ -21,13 +21,20 @@ func (postgresDialect) open(cfg Config) (*sql.DB, error) {
 	}
 	config.RuntimeParams["timezone"] = "UTC"
 	config.RuntimeParams["application_name"] = "katib-stream"
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
 	if config.ValidateConnect == nil {
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // leave an old primary
 	}
 	return stdlib.OpenDB(*config), nil
 }
 
-func (postgresDialect) sessionSettings() []string  { return nil }
+// sessionSettings end the transaction of a client whose machine is gone, which would keep its locks for two hours.
+func (postgresDialect) sessionSettings() []string {
+	return []string{"SET idle_in_transaction_session_timeout = '2min'"}
+}
+
 func (postgresDialect) begin() string              { return "BEGIN ISOLATION LEVEL READ COMMITTED" }
 func (postgresDialect) rebind(query string) string { return numbered(query) }
 func (postgresDialect) lock() string               { return " FOR UPDATE" }

@@ -21,6 +21,10 @@ type session struct {
 // idleLimit is how long a session may have waited before it is tried first: the server may have been restarted since.
 const idleLimit = time.Second
 
+// connectTimeout is how long a server may take to accept a connection, so that one that is gone does not use up the time
+// that the next could answer in.
+const connectTimeout = 10 * time.Second
+
 // acquire waits for a place and returns its session, connected.
 func (db *DB) acquire(ctx context.Context) (*session, error) {
 	var s *session
