@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS = -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fmt fuzz bench clean setup
+.PHONY: help build demo test lint fmt docs fuzz bench clean setup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +22,8 @@ setup: ## install what the tests need and is missing (as root on Debian; elsewhe
 	@tools/setup.sh
 
 test: setup ## run every test, on real servers
-	$(GO) test -race -timeout 10m ./schema ./producer ./katibdb/... ./consumer ./internal/... ./cmd/... ./examples/...
-	$(GO) test -timeout 15m -v ./integration/... 2>&1 | tools/progress.sh
+	$(GO) tool gotestsum --format pkgname -- -race -timeout 10m $$($(GO) list ./... | grep -v /integration)
+	$(GO) tool gotestsum --format testname -- -timeout 15m ./integration/...
 
 lint: ## vet, staticcheck, gofumpt, tidy modules and the import rule
 	$(GO) vet ./...
@@ -34,6 +34,9 @@ lint: ## vet, staticcheck, gofumpt, tidy modules and the import rule
 
 fmt: ## format the code
 	$(GO) tool gofumpt -w .
+
+docs: ## write docs/commands.md from what the commands say of themselves
+	$(GO) test ./cmd/katib-stream -run TestCommandsPage -update
 
 fuzz: ## fuzz what a stranger can reach, FUZZTIME (30s) each
 	@for target in FuzzDecodeEvents FuzzDecode FuzzParseSubject; do \

@@ -66,15 +66,32 @@ func (c *client) stream(ctx context.Context, nc *nats.Conn, options ...jetstream
 	return js, stream, info, nil
 }
 
+// explained is an error in words that say what to do.
+type explained struct {
+	text string
+	err  error
+}
+
+func (e explained) Error() string { return e.text }
+func (e explained) Unwrap() error { return e.err }
+
+// isWithoutJetStream says that nobody answers for JetStream, or that this account has none.
+func isWithoutJetStream(err error) bool {
+	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
+}
+
+// explain says what to do when the stream cannot be looked at.
 func explain(nc *nats.Conn, err error) error {
 	server := natsconn.Redact(nc.ConnectedUrl())
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return fmt.Errorf("NATS at %s has no stream %s; `katib-stream up` or `katib-stream consumer` makes it", server, schema.Stream)
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return fmt.Errorf("NATS at %s has no JetStream; start it with `nats-server -js`, or enable it for this account", server)
+		return explained{fmt.Sprintf("NATS at %s has no stream %s; `katib-stream up` or `katib-stream consumer` makes it", server, schema.Stream), err}
+	case isWithoutJetStream(err):
+		return explained{fmt.Sprintf("NATS at %s has no JetStream; start it with `nats-server -js`, or enable it for this account", server), err}
+	case errors.Is(nc.LastError(), nats.ErrPermissionViolation):
+		return explained{fmt.Sprintf("NATS at %s does not let this user look at stream %s (%v)", server, schema.Stream, nc.LastError()), err}
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("NATS at %s gave no answer in time; try a longer --timeout, and see whether this user may use JetStream", server)
+		return explained{fmt.Sprintf("NATS at %s gave no answer in time; try a longer --timeout, or see whether JetStream is well", server), err}
 	}
 	return fmt.Errorf("look up stream %s at %s: %w", schema.Stream, server, err)
 }

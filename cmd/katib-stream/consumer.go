@@ -38,8 +38,11 @@ trying; nothing is lost meanwhile. It makes the streams where they do not exist.
 		Example: `  katib-stream consumer --server nats://nats:4222 --db postgres://katib:secret@postgres/katib
   DB_NAME=mysql DB_PASSWORD=secret KATIB_MYSQL_DB_HOST=katib-mysql katib-stream consumer --context prod
   katib-stream consumer --db sqlite:katib.db --workers 1 --log-format json`,
-		Args: usage(cobra.NoArgs),
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if err := o.check(command.Flags()); err != nil {
+				return err
+			}
 			return a.runConsumer(command.Context(), o)
 		},
 	}
@@ -54,13 +57,14 @@ trying; nothing is lost meanwhile. It makes the streams where they do not exist.
 // addFlags defines what can be said of a consumer wherever it runs.
 func (o *consumerOptions) addFlags(flags *pflag.FlagSet) {
 	c := &o.consumer
-	flags.IntVar(&c.Workers, "workers", 4, "batches in work at the same time, 1 to 256")
+	flags.IntVar(&c.Workers, "workers", 4, "batches committed at the same time, 1 to 256")
 	flags.IntVar(&c.BatchMessages, "batch-messages", 4_000, "messages of a transaction, at most")
 	o.batchBytes = 2 << 20
 	flags.Var(&o.batchBytes, "batch-bytes", "size of the messages of a transaction, at most")
 	flags.IntVar(&c.BatchRows, "batch-rows", 20_000, "rows of a transaction, at most")
 	flags.DurationVar(&c.BatchWait, "batch-wait", 20*time.Millisecond, "how long a batch that is not full waits for more")
 	flags.DurationVar(&c.AckWait, "ack-wait", 30*time.Second, "pause before the messages of a crashed consumer are delivered again")
+	flags.DurationVar(&c.CommitTimeout, "commit-timeout", 30*time.Second, "how long an attempt to commit may take before it counts as failed, at first")
 	flags.DurationVar(&c.StopTimeout, "stop-timeout", 20*time.Second, "how long batches under way may take to end on SIGTERM")
 	flags.DurationVar(&c.History, "history", 7*24*time.Hour, "how long persisted messages stay in the stream")
 	flags.DurationVar(&c.JanitorEvery, "janitor-every", time.Minute, "pause between two looks at what can be trimmed from the stream")
@@ -81,8 +85,42 @@ func (o consumerOptions) config() consumer.Config {
 	return c
 }
 
+// check finds what cannot be meant, before anything is begun.
+func (o consumerOptions) check(flags *pflag.FlagSet) error {
+	// Consumer.Config takes 0 for its default; nobody who writes 0 means that.
+	for _, name := range []string{
+		"workers", "batch-messages", "batch-bytes", "batch-rows", "batch-wait", "ack-wait", "commit-timeout", "stop-timeout", "history",
+		"janitor-every", "stream-max-bytes", "dead-letter-max-bytes", "replicas", "duplicate-window",
+	} {
+		if value := flags.Lookup(name).Value.String(); value == "0" || value == "0s" {
+			return usagef("--%s is %s; it must be above 0", name, value)
+		}
+	}
+	if _, err := consumer.New(nil, nil, o.config()); err != nil { // it touches neither
+		return usageError{err}
+	}
+	return nil
+}
+
 // runConsumer consumes until ctx ends.
 func (a *app) runConsumer(ctx context.Context, o consumerOptions) error {
+	db, err := a.openDatabase(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer a.closeDatabase(db)
+	return a.serve(ctx, db, o, nil)
+}
+
+// serve connects and consumes until ctx ends. It tells ready where NATS and HTTP are, once everything works.
+func (a *app) serve(ctx context.Context, db *katibdb.DB, o consumerOptions, ready func(server, http string)) error {
+	listener, err := listen(o.listen)
+	if err != nil {
+		return err
+	}
+	if listener != nil {
+		defer listener.Close()
+	}
 	nc, err := natsconn.Connect(ctx, o.nats, a.log)
 	if err != nil {
 		return err
@@ -92,14 +130,12 @@ func (a *app) runConsumer(ctx context.Context, o consumerOptions) error {
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
-	db, err := a.openDatabase(ctx, o)
+	s, err := a.newService(js, db, listener, o)
 	if err != nil {
 		return err
 	}
-	defer a.closeDatabase(db)
-	s, err := a.newService(js, db, o)
-	if err != nil {
-		return err
+	if ready != nil {
+		s.ready = func() { ready(natsconn.Redact(nc.ConnectedUrl()), s.url()) }
 	}
 	return s.run(ctx)
 }

@@ -18,24 +18,26 @@ func addDatabaseFlag(flags *pflag.FlagSet, url *string, standard string) {
 
 // databaseConfig is the database of --db, else that of Katib's variables.
 func (a *app) databaseConfig(url string) (katibdb.Config, error) {
-	read := func() (katibdb.Config, error) { return katibdb.ConfigFromEnv(a.getenv) }
+	var cfg katibdb.Config
+	var err error
 	if url != "" {
-		read = func() (katibdb.Config, error) { return katibdb.ParseURL(url) }
-	}
-	cfg, err := read()
-	if err != nil {
-		return cfg, usagef("choose the database: %w", err)
+		if cfg, err = katibdb.ParseURL(url); err != nil {
+			return cfg, usagef("--db: %w", err)
+		}
+	} else if cfg, err = katibdb.ConfigFromEnv(a.getenv); err != nil {
+		return cfg, usagef("choose the database with --db or Katib's variables: %w", err)
 	}
 	cfg.Logger = a.log
 	return cfg, nil
 }
 
-// migrateUntilDone migrates, as often as it takes: the database may be away, or its password wrong for now. It logs when
-// the reason changes, and returns an error only when ctx ends.
+// migrateUntilDone migrates, as often as it takes: the database may be away, or its password wrong for now. It logs the
+// first reason, and another one when a minute has passed: drivers have many words for the same trouble, with changing
+// port numbers in them. It returns an error only when ctx ends.
 func migrateUntilDone(ctx context.Context, db *katibdb.DB, log *slog.Logger, failed func(error)) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 15*time.Second
-	reason := ""
+	reason, said := "", time.Time{}
 	for {
 		err := db.Migrate(ctx)
 		if err == nil {
@@ -48,8 +50,8 @@ func migrateUntilDone(ctx context.Context, db *katibdb.DB, log *slog.Logger, fai
 			return ctx.Err()
 		}
 		failed(err)
-		if err.Error() != reason {
-			reason = err.Error()
+		if err.Error() != reason && time.Since(said) >= time.Minute {
+			reason, said = err.Error(), time.Now()
 			log.Warn("the database is not ready; trying again until it is", "error", err)
 		}
 		select {

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/katib-stream/katib-stream/internal/natsconn"
 )
 
 // version is set by the linker; `make build` does.
@@ -35,25 +37,28 @@ func main() {
 // run executes one command line and returns its exit status. A command that serves or follows ends when ctx does.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return statusOK
 	}
-	var usage usageError
-	if errors.As(err, &usage) {
-		fmt.Fprintf(stderr, "katib-stream: %s; see `%s --help`\n", oneLine(command, err), command.CommandPath())
+	if isUsage(err) {
+		fmt.Fprintf(a.stderr, "katib-stream: %s; see `%s --help`\n", oneLine(command, err), command.CommandPath())
 		return statusUsage
 	}
-	fmt.Fprintf(stderr, "katib-stream: %s\n", oneLine(command, err))
+	fmt.Fprintf(a.stderr, "katib-stream: %s\n", oneLine(command, err))
 	return statusError
 }
 
 // oneLine says what was tried and why it did not work.
 func oneLine(command *cobra.Command, err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	if command.HasParent() {
+	if command.HasParent() && !strings.HasPrefix(text, command.Name()+" ") {
 		return command.Name() + ": " + text
 	}
 	return text
@@ -63,6 +68,12 @@ func oneLine(command *cobra.Command, err error) string {
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+func isUsage(err error) bool {
+	var usage usageError
+	var config *natsconn.ConfigError
+	return errors.As(err, &usage) || errors.As(err, &config)
+}
 
 func usagef(format string, args ...any) error {
 	return usageError{fmt.Errorf(format, args...)}

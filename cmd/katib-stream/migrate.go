@@ -22,7 +22,7 @@ tables that katib-stream keeps beside it. What exists already stays as it is. Se
 The consumer does the same when it starts, unless it is told --migrate=false.`,
 		Example: `  katib-stream migrate --db mysql://root:secret@katib-mysql:3306/katib
   DB_NAME=postgres DB_PASSWORD=secret katib-stream migrate`,
-		Args: usage(cobra.NoArgs),
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			cfg, err := a.databaseConfig(url)
 			if err != nil {

@@ -38,7 +38,7 @@ nothing after it is sent.`,
   katib-stream publish my-trial --namespace kubeflow loss=0.125
   train | katib-stream publish my-trial -
   katib-stream publish my-trial -o json < events.ndjson`,
-		Args: usage(cobra.MinimumNArgs(1)),
+		Args: aTrial,
 		RunE: func(command *cobra.Command, args []string) error {
 			o.subject.Trial = args[0]
 			o.hasStep = changed(command.Flags(), "step")
@@ -122,10 +122,10 @@ func (a *app) publish(ctx context.Context, o publishOptions, events source) erro
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.timeout)
 	defer cancel()
 	if err := p.Close(closing); err != nil {
-		return notStored(p.Stats().Stored, accepted, err, reportErr)
+		return o.notStored(ctx, nc, p.Stats().Stored, accepted, err, reportErr)
 	}
 	if reportErr != nil {
-		return fmt.Errorf("%w; %s before it stored, nothing after it was sent", reportErr, areOf(accepted))
+		return stoppedAt(reportErr, accepted)
 	}
 	result := published{Namespace: o.subject.Namespace, Trial: o.subject.Trial, Producer: p.ID(), Events: accepted}
 	if o.output == cli.JSON {
@@ -133,27 +133,4 @@ func (a *app) publish(ctx context.Context, o publishOptions, events source) erro
 	}
 	_, err = fmt.Fprintf(a.stdout, "stored %s of trial %s in namespace %s\n", countOf(accepted), result.Trial, result.Namespace)
 	return err
-}
-
-// notStored says how much arrived for certain; of the rest some may have, with the acknowledgement lost.
-func notStored(stored uint64, accepted int, closeErr, reportErr error) error {
-	err := fmt.Errorf("%d of %s stored for certain: %w; look with `katib-stream tail` before you report the rest again", stored, countOf(accepted), closeErr)
-	if reportErr != nil {
-		return fmt.Errorf("%w; nothing was sent after: %w", err, reportErr)
-	}
-	return err
-}
-
-func countOf(events int) string {
-	if events == 1 {
-		return "1 event"
-	}
-	return fmt.Sprintf("%d events", events)
-}
-
-func areOf(events int) string {
-	if events == 1 {
-		return "the 1 event is"
-	}
-	return fmt.Sprintf("the %d events are", events)
 }

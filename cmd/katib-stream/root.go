@@ -31,6 +31,7 @@ func commands() []func(*app) *cobra.Command {
 		newTrialsCommand,
 		newTailCommand,
 		newMigrateCommand,
+		newDemoCommand,
 		newVersionCommand,
 	}
 }
@@ -49,12 +50,7 @@ Every flag can be set in the environment as well; a flag on the command line win
 		Args:          cobra.ArbitraryArgs, // RunE tells a wrong command
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(command *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return command.Help()
-			}
-			return unknownCommand(command, args[0])
-		},
+		RunE:          helpOrUnknown,
 		PersistentPreRunE: func(command *cobra.Command, _ []string) error {
 			if err := cli.BindEnv(command.Flags(), a.getenv); err != nil {
 				return usageError{err}
@@ -66,12 +62,13 @@ Every flag can be set in the environment as well; a flag on the command line win
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{cli.FlagError(err)} })
 	root.PersistentFlags().StringVar(&a.logFormat, "log-format", "text", "how to write the log to standard error: text or json")
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "info", "what to log: debug, info, warn or error, and what is graver")
 	for _, newCommand := range commands() {
 		root.AddCommand(newCommand(a))
 	}
+	addCobrasOwn(root)
 	describe(root)
 	return root
 }
@@ -84,8 +81,53 @@ func describe(command *cobra.Command) {
 	}
 }
 
-func unknownCommand(root *cobra.Command, name string) error {
-	if near := root.SuggestionsFor(name); len(near) > 0 {
+// addCobrasOwn adds the commands that cobra would add later, and gives them the manners of ours.
+func addCobrasOwn(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, command := range root.Commands() {
+		switch command.Name() {
+		case "help":
+			command.Short = "Explain a command"
+			command.Long = "Explain a command, as `katib-stream COMMAND --help` does."
+			command.Example = "  katib-stream help publish"
+			command.RunE, command.Run = help, nil
+		case "completion":
+			command.Short = "Print a script that completes katib-stream's commands and flags in your shell"
+			command.Long = command.Short + "; the help of each shell's command says where to put it."
+			command.Example = "  source <(katib-stream completion bash)"
+			command.Args, command.RunE = cobra.ArbitraryArgs, helpOrUnknown
+			for _, shell := range command.Commands() {
+				shell.Short = "Print the script for " + shell.Name()
+				shell.Example = "  katib-stream completion " + shell.Name()
+				shell.Args = noArguments
+			}
+		}
+	}
+}
+
+func help(command *cobra.Command, args []string) error {
+	found, rest, err := command.Root().Find(args)
+	if err != nil {
+		return usageError{err}
+	}
+	if len(rest) > 0 {
+		return unknownCommand(found, rest[0])
+	}
+	found.InitDefaultHelpFlag()
+	return found.Help()
+}
+
+// helpOrUnknown is what a command does that only has commands under it.
+func helpOrUnknown(command *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return command.Help()
+	}
+	return unknownCommand(command, args[0])
+}
+
+func unknownCommand(parent *cobra.Command, name string) error {
+	if near := parent.SuggestionsFor(name); len(near) > 0 {
 		return usagef("there is no command %q; did you mean %s?", name, strings.Join(near, " or "))
 	}
 	return usagef("there is no command %q", name)
@@ -108,14 +150,28 @@ func (a *app) startLog() error {
 	return nil
 }
 
-// usage marks what a check of the arguments finds as a usage error.
-func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(command *cobra.Command, args []string) error {
-		if err := check(command, args); err != nil {
-			return usageError{err}
-		}
-		return nil
+// noArguments is for commands that take only flags.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("it takes no arguments, but was given %q", args[0])
 	}
+	return nil
+}
+
+// aTrial is for commands whose first argument is a trial.
+func aTrial(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("no trial is given")
+	}
+	return nil
+}
+
+// onlyATrial is for commands whose one argument is a trial.
+func onlyATrial(command *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usagef("it takes one trial, but was given %q as well", args[1])
+	}
+	return aTrial(command, args)
 }
 
 // changed says whether the command line or the environment sets a flag.

@@ -24,7 +24,7 @@ import (
 type service struct {
 	consumer *consumer.Consumer
 	db       *katibdb.DB
-	migrate  bool
+	options  consumerOptions
 	log      *slog.Logger
 	listener net.Listener // nil without HTTP
 	server   *http.Server
@@ -35,8 +35,20 @@ type service struct {
 
 var errStarting = errors.New("starting")
 
-// newService listens, and checks the configuration; it needs neither NATS nor the database.
-func (a *app) newService(js jetstream.JetStream, db *katibdb.DB, o consumerOptions) (*service, error) {
+// listen takes the port of the service's HTTP; without an address there is none.
+func listen(address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for /metrics and health: %w; give another address with --listen", err)
+	}
+	return listener, nil
+}
+
+// newService makes a service that does not run yet; it needs neither NATS nor the database. The listener may be nil.
+func (a *app) newService(js jetstream.JetStream, db *katibdb.DB, listener net.Listener, o consumerOptions) (*service, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cfg := o.config()
@@ -45,15 +57,8 @@ func (a *app) newService(js jetstream.JetStream, db *katibdb.DB, o consumerOptio
 	if err != nil {
 		return nil, usageError{err}
 	}
-	s := &service{consumer: c, db: db, migrate: o.migrate, log: a.log}
+	s := &service{consumer: c, db: db, options: o, log: a.log, listener: listener}
 	s.starting.Store(&errStarting)
-	if o.listen == "" {
-		return s, nil
-	}
-	s.listener, err = net.Listen("tcp", o.listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen for /metrics and health: %w; give another address with --listen", err)
-	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -66,11 +71,12 @@ func (a *app) newService(js jetstream.JetStream, db *katibdb.DB, o consumerOptio
 func (s *service) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.consume(ctx) })
+	group.Go(func() error { s.farewell(ctx); return nil })
 	if s.ready != nil {
 		group.Go(func() error { s.announce(ctx); return nil })
 	}
 	if s.listener != nil {
-		s.log.Info("listening for /metrics, /healthz and /readyz", "address", s.listener.Addr())
+		s.log.Info("listening for /metrics, /healthz and /readyz", "address", s.listener.Addr().String())
 		group.Go(s.serve)
 	}
 	return group.Wait()
@@ -78,7 +84,7 @@ func (s *service) run(ctx context.Context) error {
 
 func (s *service) consume(ctx context.Context) error {
 	defer s.stopServing()
-	if s.migrate {
+	if s.options.migrate {
 		err := migrateUntilDone(ctx, s.db, s.log, func(err error) { s.starting.Store(&err) })
 		if err != nil {
 			return nil // ctx ended before anything began
@@ -95,10 +101,15 @@ func (s *service) serve() error {
 	return nil
 }
 
-func (s *service) stopServing() {
-	if s.server == nil {
-		return
+// url is where HTTP is answered, "" when it is not.
+func (s *service) url() string {
+	if s.listener == nil {
+		return ""
 	}
+	return "http://" + s.listener.Addr().String()
+}
+
+func (s *service) stopServing() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil {
@@ -121,6 +132,12 @@ func (s *service) serveReady(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+}
+
+// farewell says what a stop waits for.
+func (s *service) farewell(ctx context.Context) {
+	<-ctx.Done()
+	s.log.Info("stopping; batches under way end first, a second signal aborts", "at_most", s.options.consumer.StopTimeout.String())
 }
 
 // announce calls ready as soon as the service is.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -31,14 +30,14 @@ func newTailCommand(a *app) *cobra.Command {
 		Use:   "tail TRIAL",
 		Short: "Print a trial's events as they come",
 		Long: `Print the last events of a trial, then those that come, until Ctrl-C. They are read from the stream, so they show before
-they are in the database; a message that can never be persisted is shown with the reason.
+they are in the database; a message that is no valid report, and so becomes a dead letter, is shown with the reason.
 
 With -o json each event is one line of JSON.`,
 		Example: `  katib-stream tail my-trial
   katib-stream tail my-trial -n 100 --no-follow
   katib-stream tail my-trial --since 10m
   katib-stream tail my-trial --since all --no-follow -o json | jq .metrics.loss`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: onlyATrial,
 		RunE: func(command *cobra.Command, args []string) error {
 			o.trial = args[0]
 			o.limited = o.since == "" || changed(command.Flags(), "lines")
@@ -100,16 +99,24 @@ func (a *app) tail(ctx context.Context, o tailOptions) error {
 			return err
 		}
 	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return fmt.Errorf("read trial %s: %w", o.trial, err)
+	f := &follower{tailOptions: &o, js: js, log: a.log}
+	if first := consumer.CachedInfo().Config.OptStartSeq; first > 0 {
+		f.sequence = first - 1
 	}
-	defer messages.Stop()
-	print := newPrinter(a.stdout, o.output == cli.JSON)
-	if err := o.history(messages, pending, print); err != nil || o.noFollow {
+	if err := f.open(consumer); err != nil {
 		return err
 	}
-	return o.follow(ctx, messages, print)
+	defer func() { f.messages.Stop() }() // the last one
+	print := newPrinter(a.stdout, o.output == cli.JSON)
+	err = f.history(ctx, pending, print)
+	if err == nil && !o.noFollow {
+		f.watch(nc)
+		err = f.follow(ctx, print)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // nothingYet is when the stream holds nothing to begin with: an error if it never will be more, or a note.
@@ -122,27 +129,32 @@ func (a *app) nothingYet(ctx context.Context, o tailOptions, js jetstream.JetStr
 			return err // the trial is there, only quiet
 		}
 	}
-	if o.noFollow {
-		return fmt.Errorf("the stream holds nothing of trial %s; `katib-stream trials` lists what it holds", o.trial)
+	where := o.trial
+	if o.namespace != "*" {
+		where += " in namespace " + o.namespace
 	}
-	fmt.Fprintf(a.stderr, "katib-stream: tail: the stream holds nothing of trial %s yet; waiting\n", o.trial)
+	if o.noFollow {
+		return fmt.Errorf("the stream holds nothing of trial %s; `katib-stream trials` lists what it holds", where)
+	}
+	fmt.Fprintf(a.stderr, "katib-stream: tail: the stream holds nothing of trial %s yet; waiting\n", where)
 	return nil
 }
 
 // history prints what the stream holds now.
-func (o *tailOptions) history(messages jetstream.MessagesContext, pending uint64, print *printer) error {
+func (f *follower) history(ctx context.Context, pending uint64, print *printer) error {
 	var last []entry
 	for range pending {
-		msg, err := messages.Next(jetstream.NextMaxWait(o.timeout))
+		reading, cancel := context.WithTimeout(ctx, f.timeout)
+		entries, more, err := f.next(reading)
+		cancel()
 		if err != nil {
-			return fmt.Errorf("read trial %s: %w", o.trial, err)
+			return explain(f.js.Conn(), err)
 		}
-		entries, more := entriesOf(msg)
 		last = append(last, entries...)
-		if o.limited && len(last) > 2*o.lines+1024 {
-			last = append(last[:0], last[len(last)-o.lines:]...)
+		if f.limited && len(last)/2-512 > f.lines {
+			last = append(last[:0], last[len(last)-f.lines:]...)
 		}
-		if !o.limited && len(last) > 1024 {
+		if !f.limited && len(last) > 1024 {
 			if err := print.all(last); err != nil {
 				return err
 			}
@@ -152,28 +164,8 @@ func (o *tailOptions) history(messages jetstream.MessagesContext, pending uint64
 			break
 		}
 	}
-	if o.limited && len(last) > o.lines {
-		last = last[len(last)-o.lines:]
+	if f.limited && len(last) > f.lines {
+		last = last[len(last)-f.lines:]
 	}
 	return print.all(last)
-}
-
-// follow prints what comes until ctx ends. The ordered consumer reads on by itself after NATS was away.
-func (o *tailOptions) follow(ctx context.Context, messages jetstream.MessagesContext, print *printer) error {
-	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if ctx.Err() != nil {
-			return nil
-		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read trial %s: %w", o.trial, err)
-		}
-		entries, _ := entriesOf(msg)
-		if err := print.all(entries); err != nil {
-			return err
-		}
-	}
 }

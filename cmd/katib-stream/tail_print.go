@@ -33,7 +33,7 @@ func (p *printer) all(entries []entry) error {
 	}
 	for _, e := range entries {
 		if p.json {
-			out.Write(jsonLine(e))
+			out.Write(cli.PrintableJSON(jsonLine(e)))
 		} else {
 			out.WriteString(p.textLine(e))
 		}

@@ -33,16 +33,19 @@ func (o *tailOptions) consumer(ctx context.Context, js jetstream.JetStream, stat
 func (o *tailOptions) from(ctx context.Context, js jetstream.JetStream, sequence uint64) (jetstream.Consumer, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	cfg := jetstream.OrderedConsumerConfig{
+	cfg := jetstream.ConsumerConfig{
 		FilterSubjects:    []string{schema.TrialFilter(o.namespace, o.trial)},
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       sequence,
+		AckPolicy:         jetstream.AckNonePolicy,
 		InactiveThreshold: 30 * time.Second,
+		Replicas:          1,
+		MemoryStorage:     true,
 	}
 	if !o.start.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &o.start
 	}
-	consumer, err := js.OrderedConsumer(ctx, schema.Stream, cfg)
+	consumer, err := js.CreateConsumer(ctx, schema.Stream, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("read trial %s: %w", o.trial, err)
 	}
@@ -59,17 +62,17 @@ type entry struct {
 	broken   error
 }
 
-// entriesOf takes a message apart; more says that the stream held further ones when it was sent.
-func entriesOf(msg jetstream.Msg) (entries []entry, more bool) {
+// entriesOf takes a message apart; there is at least one entry.
+func entriesOf(msg jetstream.Msg) (entries []entry) {
 	stored := schema.Stored{Subject: msg.Subject(), Header: msg.Headers(), Body: msg.Data()}
 	if at, err := msg.Metadata(); err == nil {
-		stored.Sequence, stored.Time, more = at.Sequence.Stream, at.Timestamp.UTC(), at.NumPending > 0
+		stored.Sequence, stored.Time = at.Sequence.Stream, at.Timestamp.UTC()
 	}
 	decoded, err := schema.Decode(stored)
 	base := entry{subject: decoded.Subject, sequence: stored.Sequence, stored: stored.Time}
 	if err != nil {
 		base.broken = err
-		return []entry{base}, more
+		return []entry{base}
 	}
 	for _, event := range decoded.Events {
 		one := base
@@ -80,5 +83,5 @@ func entriesOf(msg jetstream.Msg) (entries []entry, more bool) {
 		base.final = true
 		entries = append(entries, base)
 	}
-	return entries, more
+	return entries
 }

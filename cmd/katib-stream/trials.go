@@ -28,7 +28,7 @@ A trial has ended when every producer of it said so. One that is open and quiet 
 What the stream no longer holds because it is persisted and older than the consumers' --history is not counted.`,
 		Example: `  katib-stream trials
   katib-stream trials --namespace kubeflow -o json`,
-		Args: usage(cobra.NoArgs),
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error { return a.trials(command.Context(), o) },
 	}
 	o.addFlags(command.Flags(), "trials")
@@ -53,14 +53,22 @@ func (a *app) trials(ctx context.Context, o trialsOptions) error {
 	if err != nil {
 		return err
 	}
-	if found.strays > 0 {
+	switch found.strays {
+	case 0:
+	case 1:
+		fmt.Fprintln(a.stderr, "katib-stream: trials: 1 message is on a subject that is no trial's; it becomes a dead letter")
+	default:
 		fmt.Fprintf(a.stderr, "katib-stream: trials: %d messages are on subjects that are no trial's; they become dead letters\n", found.strays)
 	}
 	if o.output == cli.JSON {
 		return cli.WriteJSON(a.stdout, found.trials)
 	}
 	if len(found.trials) == 0 {
-		_, err := fmt.Fprintln(a.stdout, "no trials yet")
+		where := "yet"
+		if o.namespace != "" {
+			where = "in namespace " + o.namespace
+		}
+		_, err := fmt.Fprintln(a.stdout, "no trials", where)
 		return err
 	}
 	rows := make([][]string, 0, len(found.trials))

@@ -83,7 +83,9 @@ func (c *client) lastMessages(ctx context.Context, js jetstream.JetStream, filte
 	}
 	defer messages.Stop()
 	for {
-		msg, err := messages.Next(jetstream.NextMaxWait(c.timeout))
+		reading, cancel := context.WithTimeout(ctx, c.timeout)
+		msg, err := messages.Next(jetstream.NextContext(reading))
+		cancel()
 		if err != nil {
 			return fmt.Errorf("read the trials' last messages: %w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,8 +41,11 @@ place of the embedded one.`,
   katib-stream up --data /var/lib/katib-stream --host 0.0.0.0
   katib-stream up --db postgres://katib:secret@localhost/katib
   katib-stream up --server nats://nats:4222`,
-		Args: usage(cobra.NoArgs),
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if err := o.check(command.Flags()); err != nil {
+				return err
+			}
 			o.sized = changed(command.Flags(), "stream-max-bytes") || changed(command.Flags(), "dead-letter-max-bytes")
 			return a.up(command.Context(), o)
 		},
@@ -68,6 +72,33 @@ func (o *upOptions) addUpFlags(flags *pflag.FlagSet) {
 	o.output.AddFlag(flags)
 }
 
+// check finds what cannot be meant, before anything is begun.
+func (o *upOptions) check(flags *pflag.FlagSet) error {
+	for _, name := range []string{"port", "monitor-port"} {
+		if port, _ := flags.GetInt(name); port < 0 || port > 65535 {
+			return usagef("--%s is %d, not 0 to 65535", name, port)
+		}
+	}
+	var misplaced string
+	if o.embedded() {
+		// In the environment they may be meant for other commands.
+		flags.Visit(func(flag *pflag.Flag) {
+			if slices.Contains([]string{"creds", "user", "password", "token", "tls-ca", "tls-cert", "tls-key", "inbox-prefix"}, flag.Name) {
+				misplaced = flag.Name
+			}
+		})
+	}
+	if misplaced != "" {
+		return usagef("--%s is for a NATS server of your own, which --server or --context names; the embedded one asks nobody who they are", misplaced)
+	}
+	return o.consumerOptions.check(flags)
+}
+
+// embedded says that no other NATS server is given.
+func (o *upOptions) embedded() bool {
+	return o.nats.InProcess != nil || o.nats.Servers == "" && o.nats.Context == ""
+}
+
 // up starts the parts in the order of an event's way backwards, and stops them in the opposite order: the consumer first.
 func (a *app) up(ctx context.Context, o upOptions) error {
 	unlock, err := lockFolder(o.data)
@@ -75,26 +106,31 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	defer unlock()
-	var places places
 	if o.database == "" && a.getenv("DB_NAME") == "" {
-		o.database = "sqlite:" + filepath.Join(o.data, "katib.db")
+		o.database = "sqlite:" + filepath.Join(absolute(o.data), "katib.db")
 	}
 	db, err := a.openDatabase(ctx, o.consumerOptions)
 	if err != nil {
 		return err
 	}
 	defer a.closeDatabase(db)
-	if o.nats.Servers == "" && o.nats.Context == "" {
+	var places places
+	if o.embedded() {
 		server, err := a.startNATS(o)
 		if err != nil {
 			return err
 		}
 		defer server.Shutdown()
-		o.nats = natsconn.Config{Name: o.nats.Name, InProcess: server}
+		o.nats = natsconn.Config{Name: o.nats.Name, Servers: server.URL(), InProcess: server}
 		o.fit(a, server.Room())
-		places.NATS, places.Monitoring = server.URL(), server.MonitorURL()
+		places.Monitoring = server.MonitorURL()
 	}
-	return a.runAll(ctx, o, db, places)
+	return a.serve(ctx, db, o.consumerOptions, func(server, http string) {
+		places.NATS, places.HTTP = server, http
+		if err := a.printPlaces(o, places); err != nil {
+			a.log.Warn("nobody can be told where everything is", "error", err)
+		}
+	})
 }
 
 func (a *app) startNATS(o upOptions) (*embedded.Server, error) {

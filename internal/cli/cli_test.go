@@ -23,7 +23,7 @@ func TestBindEnv(t *testing.T) {
 		"a flag with its default wins":    {args: []string{"--workers=4"}, env: map[string]string{"KATIB_STREAM_WORKERS": "8"}, want: " , ,4"},
 		"a flag hides a bad variable":     {args: []string{"--workers=7"}, env: map[string]string{"KATIB_STREAM_WORKERS": "x"}, want: " , ,7"},
 		"an empty variable":               {env: map[string]string{"KATIB_STREAM_WORKERS": ""}, want: " , ,4"},
-		"a bad variable is named":         {env: map[string]string{"KATIB_STREAM_WORKERS": "many"}, err: `environment variable KATIB_STREAM_WORKERS is "many": `},
+		"a bad variable is named":         {env: map[string]string{"KATIB_STREAM_WORKERS": "many"}, err: `environment variable KATIB_STREAM_WORKERS: "many" is no whole number`},
 		"another name":                    {env: map[string]string{"NATS_URL": "n"}, want: "n, ,4"},
 		"the first name wins":             {env: map[string]string{"NATS_URL": "n", "SERVERS": "s"}, want: "s, ,4"},
 		"the usual name is replaced":      {env: map[string]string{"KATIB_STREAM_SERVER": "x"}, want: " , ,4"},

@@ -66,7 +66,7 @@ func BindEnv(flags *pflag.FlagSet, getenv func(string) string) error {
 				continue
 			}
 			if err := flag.Value.Set(value); err != nil {
-				failed = fmt.Errorf("environment variable %s is %q: %w", name, value, err)
+				failed = fmt.Errorf("environment variable %s: %w", name, plain(flag, value, err))
 			}
 			flag.Changed = true
 			return

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
@@ -44,12 +46,40 @@ func (f *Format) String() string { return string(*f) }
 // Type is what help calls the value.
 func (f *Format) Type() string { return "format" }
 
-// WriteJSON writes v as indented JSON and a newline.
+// WriteJSON writes v as indented JSON and a newline, made printable.
 func WriteJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(PrintableJSON(text.Bytes()))
+	return err
+}
+
+// PrintableJSON is JSON of the same value in which what could steer a terminal is escaped: encoding/json leaves
+// characters above ASCII as they are, and among those are control characters, too.
+func PrintableJSON(text []byte) []byte {
+	if bytes.IndexFunc(text, steers) < 0 {
+		return text
+	}
+	var safe []byte
+	for _, r := range string(text) {
+		if !steers(r) {
+			safe = utf8.AppendRune(safe, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) { // outside of strings JSON has nothing that steers
+			safe = fmt.Appendf(safe, `\u%04x`, unit)
+		}
+	}
+	return safe
+}
+
+func steers(r rune) bool {
+	return !unicode.IsPrint(r) && r != '\n'
 }
 
 // WriteTable writes rows under a header in aligned columns. A nil header is left out. Cells are made Printable.

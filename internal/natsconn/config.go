@@ -35,9 +35,16 @@ type Config struct {
 	InboxPrefix string
 	// Name is how the connection calls itself in the server's monitoring.
 	Name string
-	// InProcess is a server in this process to be used, without the network, instead of everything above but Name.
+	// InProcess is a server in this process to be used, without the network, instead of everything above but Name and
+	// Servers, which is then only what the log calls it.
 	InProcess nats.InProcessConnProvider
 }
+
+// ConfigError says that a Config cannot be used, whatever becomes of NATS.
+type ConfigError struct{ error }
+
+// Unwrap gives the reason.
+func (e *ConfigError) Unwrap() error { return e.error }
 
 // AddFlags defines the flags that fill c, the two that say where NATS is first.
 func (c *Config) AddFlags(flags *pflag.FlagSet) {
@@ -53,28 +60,29 @@ func (c *Config) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.InboxPrefix, "inbox-prefix", c.InboxPrefix, "`prefix` of the subjects that answers come to (default _INBOX)")
 }
 
-// options are those of the context, if there is one, with what c says itself written over them.
+// options are those of the context, if there is one, with what c says itself written over them. Every error is a
+// *ConfigError.
 func (c Config) options() (nats.Options, error) {
-	options := nats.GetDefaultOptions()
-	if c.InProcess != nil {
-		return apply(options, nats.Name(c.Name), nats.InProcessServer(c.InProcess))
+	options, err := c.base(nats.GetDefaultOptions())
+	if err == nil && c.Servers != "" {
+		options.Servers, err = split(c.Servers)
 	}
-	options, err := c.base(options)
+	if err == nil {
+		options, err = apply(options, c.overrides()...)
+	}
 	if err != nil {
-		return options, err
-	}
-	if c.Servers != "" {
-		if options.Servers, err = split(c.Servers); err != nil {
-			return options, err
-		}
+		return options, &ConfigError{err}
 	}
 	if len(options.Servers) == 0 {
 		options.Servers = []string{nats.DefaultURL}
 	}
-	return apply(options, c.overrides()...)
+	return options, nil
 }
 
 func (c Config) overrides() []nats.Option {
+	if c.InProcess != nil {
+		return []nats.Option{nats.Name(c.Name), nats.InProcessServer(c.InProcess)}
+	}
 	options := []nats.Option{nats.Name(c.Name)}
 	if c.Creds != "" {
 		options = append(options, nats.UserCredentials(c.Creds))
@@ -109,6 +117,8 @@ func apply(options nats.Options, change ...nats.Option) (nats.Options, error) {
 // base is what the nats CLI's context gives.
 func (c Config) base(defaults nats.Options) (nats.Options, error) {
 	switch {
+	case c.InProcess != nil:
+		return defaults, nil
 	case c.Context != "":
 		return readContext(c.Context)
 	case c.Servers != "" || !hasHome():

@@ -59,16 +59,47 @@ func ConnectOnce(ctx context.Context, cfg Config) (*nats.Conn, error) {
 	options.MaxReconnect = -1
 	// Errors reach commands as the results of what they do; nats.go would print them as well.
 	options.AsyncErrorCB = func(*nats.Conn, *nats.Subscription, error) {}
-	nc, err := options.Connect()
+	nc, err := connectUnlessCancelled(ctx, options)
 	if err != nil {
 		return nil, unreachable(options, err)
 	}
 	return nc, nil
 }
 
+// connectUnlessCancelled leaves an attempt to itself when ctx is cancelled: nats.go's own cannot be interrupted. Deadlines
+// are in the options.
+func connectUnlessCancelled(ctx context.Context, options nats.Options) (*nats.Conn, error) {
+	var nc *nats.Conn
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		nc, err = options.Connect()
+	}()
+	cancelled := make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			close(cancelled)
+		}
+	})()
+	select {
+	case <-done:
+		return nc, err
+	case <-cancelled:
+		go func() {
+			if <-done; nc != nil {
+				nc.Close()
+			}
+		}()
+		return nil, context.Canceled
+	}
+}
+
 func unreachable(options nats.Options, err error) error {
 	servers := Redact(strings.Join(options.Servers, ","))
 	switch {
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("cannot reach NATS at %s: interrupted (%w)", servers, err)
 	case errors.Is(err, nats.ErrNoServers):
 		return fmt.Errorf("cannot reach NATS at %s: nobody answers there; start one with `katib-stream up`, or give --server", servers)
 	case errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired):

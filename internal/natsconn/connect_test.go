@@ -3,6 +3,7 @@ package natsconn
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"strings"
@@ -121,6 +122,25 @@ func TestServiceDoesNotGiveUpOnAWrongPassword(t *testing.T) {
 	}
 	if lines := strings.Count(log.String(), "\n"); lines != 1 {
 		t.Errorf("want one line, got:\n%s", log)
+	}
+}
+
+func TestCommandIsInterrupted(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	go func() {
+		if conn, err := silent.Accept(); err == nil {
+			defer conn.Close()
+			cancel()
+			silent.Close()
+			<-ctx.Done()
+		}
+	}()
+	if _, err := ConnectOnce(ctx, Config{Servers: silent.Addr().String()}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v; want that it was cancelled", err)
 	}
 }
 
