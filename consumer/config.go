@@ -10,12 +10,12 @@ import (
 
 // Config sets a Consumer up. The zero value of every field is its default.
 type Config struct {
-	// Workers is how many batches are fetched and committed at the same time, each over a connection of its own to the
-	// database. Default 4, at most 256.
+	// Workers is how many batches are committed at the same time, each over a connection of its own to the database.
+	// Default 4, at most 256.
 	Workers int
 	// BatchMessages, BatchBytes and BatchRows bound a transaction. The defaults are 4,000 messages, 2 MiB and 20,000
 	// rows. A single message is never cut: it may pass BatchRows alone, and BatchBytes is raised to the largest message
-	// that the stream takes.
+	// that the stream takes. All workers together have at most half of BatchBytes × (Workers + 1) in hand.
 	BatchMessages int
 	BatchBytes    int
 	BatchRows     int
@@ -24,6 +24,10 @@ type Config struct {
 	// AckWait is how long the server waits before it delivers an unacknowledged message again: after a crash, the pause
 	// before its messages go on. Batches that take longer are kept in progress. Default 30 s, at least 1 s.
 	AckWait time.Duration
+	// CommitTimeout is how long an attempt to commit a batch may take before it counts as failed, so that a database that
+	// hangs, or is behind a dead connection, is one that is away. An attempt after one that took too long may take twice as
+	// long, up to eight times this: a database that is merely slow is not kept from ever finishing. Default 30 s.
+	CommitTimeout time.Duration
 	// StopTimeout is how long Run finishes what is under way after its context ended. Default 20 s.
 	StopTimeout time.Duration
 	// History is how long persisted messages stay in the stream. Default 7 days.
@@ -48,6 +52,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.BatchRows, 20_000)
 	setDefault(&c.BatchWait, 20*time.Millisecond)
 	setDefault(&c.AckWait, 30*time.Second)
+	setDefault(&c.CommitTimeout, 30*time.Second)
 	setDefault(&c.StopTimeout, 20*time.Second)
 	setDefault(&c.History, 7*24*time.Hour)
 	setDefault(&c.JanitorEvery, time.Minute)
@@ -81,6 +86,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("batch wait is %v, not 1ms to 10s", c.BatchWait)
 	case c.AckWait < time.Second:
 		return fmt.Errorf("ack wait is %v, less than 1s", c.AckWait)
+	case c.CommitTimeout < 100*time.Millisecond:
+		return fmt.Errorf("commit timeout is %v, less than 100ms", c.CommitTimeout)
 	case c.StopTimeout < 0 || c.History < time.Minute || c.JanitorEvery < 0:
 		return fmt.Errorf("stop timeout (%v) and janitor pause (%v) must not be negative, history (%v) at least 1m", c.StopTimeout, c.JanitorEvery, c.History)
 	}

@@ -50,6 +50,7 @@ type Consumer struct {
 	metrics  *metrics
 	health   *health
 	sessions sessions
+	verified verification
 	busy     atomic.Int32 // workers that have a batch in hand
 }
 
@@ -66,17 +67,23 @@ func New(js jetstream.JetStream, db Database, cfg Config) (*Consumer, error) {
 		cfg:     cfg,
 		log:     cfg.Logger,
 		metrics: newMetrics(cfg.Registerer),
-		health:  newHealth(cfg.Logger, cfg.Workers),
+		health:  newHealth(cfg.Logger),
 	}, nil
 }
 
 // Run works until ctx ends: it sets the streams and the durable consumer up, waiting for NATS as long as it takes, then
-// runs the workers and the janitor. When ctx ends it stops fetching, finishes the batches that are under way within
+// runs a fetcher, the workers and the janitor. When ctx ends it stops fetching, finishes the batches that are under way within
 // Config.StopTimeout, acknowledges them, and returns nil. Call it once.
 func (c *Consumer) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for id := range c.cfg.Workers {
-		group.Go(func() error { return newWorker(c, id).run(ctx) })
+	to := newDispatcher(c)
+	group.Go(func() error {
+		defer to.end()
+		(&fetcher{Consumer: c}).run(ctx, to)
+		return nil
+	})
+	for _, w := range to.workers {
+		group.Go(func() error { w.run(ctx, to); return nil })
 	}
 	group.Go(func() error { return c.watch(ctx) })
 	group.Go(func() error { return c.keepHouse(ctx) })

@@ -44,7 +44,7 @@ func (w *worker) keepDeadLetters(ctx context.Context, items []*item) []*item {
 	if ctx.Err() != nil {
 		return nil
 	}
-	w.health.set(partDeadLetters, w.id, err)
+	w.health.set(partDeadLetters, everyWorker, err)
 	kept := make([]*item, 0, len(items))
 	for i, it := range items {
 		if failed[i] != nil {
@@ -76,7 +76,8 @@ func (w *worker) storeDeadLetter(ctx context.Context, it *item) error {
 }
 
 // deadLetter is the original message, headers and body, with the reason. Headers of the original that JetStream would act
-// on are disarmed by writing "Orig-" for "Nats-", which is no longer and so always fits.
+// on are disarmed by writing "Orig-" for "Nats-", which is no longer and so always fits; the one that clients would act on
+// gets a little longer.
 func deadLetter(it *item) *nats.Msg {
 	msg := nats.NewMsg(deadLetterSubject(it.stored.Subject))
 	msg.Data = it.stored.Body
@@ -107,6 +108,9 @@ func emptied(msg *nats.Msg) *nats.Msg {
 }
 
 func disarm(name string) string {
+	if strings.EqualFold(name, "Status") { // clients take a message without a body for a word of the server by it
+		return "Orig-Status"
+	}
 	if len(name) >= 5 && strings.EqualFold(name[:5], "Nats-") {
 		return "Orig-" + name[5:]
 	}

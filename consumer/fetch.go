@@ -7,32 +7,75 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/katib-stream/katib-stream/schema"
 )
 
-// idleFetch is how long a worker waits for the first message of a batch before it asks again. It bounds how long a stop
-// waits for a worker that has nothing to do, and how long a worker waits for a server that has forgotten it.
+// idleFetch is how long the fetcher waits for the first message of a batch before it asks again. It bounds how long a stop
+// waits for it, and how long it waits for a server that has forgotten it.
 const idleFetch = time.Second
 
-// errAnew says that the durable consumer counts its deliveries from 1 again: it, and perhaps the stream, was made anew.
-var errAnew = errors.New("the durable consumer was made anew")
+// errAnew says that the stream was made anew: its messages are not those that the session is about.
+var errAnew = errors.New("the stream was made anew")
+
+// fetcher gets messages from the stream and hands them to the workers.
+type fetcher struct {
+	*Consumer
+	from    *puller
+	session *session
+	stale   *session // the session that failed last
+	more    bool     // the stream holds more, so there is no need to wait for a first message
+}
+
+// run fetches until ctx ends.
+func (f *fetcher) run(ctx context.Context, to *dispatcher) {
+	pause := newBackOff()
+	defer func() {
+		if f.from != nil {
+			f.from.close()
+		}
+	}()
+	for ctx.Err() == nil {
+		batch, err := f.fetch(ctx)
+		if ctx.Err() == nil {
+			f.health.set(partStream, fetching, err)
+		}
+		if err != nil {
+			wait(ctx, pause.NextBackOff())
+			continue
+		}
+		pause.Reset()
+		if err := to.dispatch(ctx, f.session, batch); err != nil {
+			return
+		}
+	}
+}
 
 // fetch gets the next batch: it waits for a first message, then takes what comes within Config.BatchWait, as far as the
 // batch's limits go. An empty batch is no error. After an error the next call works on a new session.
-func (w *worker) fetch(ctx context.Context) (batch []jetstream.Msg, err error) {
-	if err := w.join(ctx); err != nil {
+func (f *fetcher) fetch(ctx context.Context) (batch []jetstream.Msg, err error) {
+	if f.from == nil {
+		if f.from, err = newPuller(f.js, f.cfg.BatchMessages); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.join(ctx); err != nil {
 		return nil, err
 	}
-	if !w.more {
-		batch, err = w.receive(nil, 1, idleFetch)
+	if !f.more {
+		batch, err = f.receive(nil, 1, idleFetch)
 	}
-	if err == nil && (w.more || len(batch) > 0) {
-		batch, err = w.receive(batch, w.cfg.BatchMessages, w.cfg.BatchWait)
+	if n := f.cfg.BatchMessages - len(batch); err == nil && n > 0 && (f.more || len(batch) > 0) {
+		batch, err = f.receive(batch, n, f.cfg.BatchWait)
+	}
+	if len(batch) > 0 {
+		if verifyErr := f.verify(); verifyErr != nil {
+			f.giveBack(batch)
+			batch, err = nil, verifyErr
+		}
 	}
 	if err != nil {
-		w.stale, w.more = w.session, false
-	}
-	if errors.Is(err, errAnew) {
-		return nil, err // their identities would be of the wrong epoch; they will be delivered again
+		f.stale, f.more = f.session, false
 	}
 	if len(batch) > 0 {
 		return batch, nil // what was wrong will be met again by the next fetch, if it is still wrong
@@ -40,44 +83,55 @@ func (w *worker) fetch(ctx context.Context) (batch []jetstream.Msg, err error) {
 	return nil, err
 }
 
-// join makes the current session the worker's.
-func (w *worker) join(ctx context.Context) error {
-	s, err := w.open(ctx, w.stale)
+// join makes the current session the fetcher's.
+func (f *fetcher) join(ctx context.Context) error {
+	s, err := f.open(ctx, f.stale)
 	if err != nil {
 		return err
 	}
-	if s != w.session {
-		w.session, w.last = s, 0
-		w.health.started(w.id)
+	if s != f.session {
+		f.session = s
+		f.health.started(fetching)
 	}
 	return nil
 }
 
-// receive appends up to n messages to batch. It is the server that ends the wait: if we did, and left, messages that are
-// already on their way would lie until Config.AckWait is over.
-func (w *worker) receive(batch []jetstream.Msg, n int, wait time.Duration) ([]jetstream.Msg, error) {
-	w.more = false
-	fetched, err := w.session.consumer.Fetch(n, jetstream.FetchMaxWait(wait), jetstream.FetchMaxBytes(w.session.batchBytes))
-	if err != nil {
-		return batch, fmt.Errorf("fetch: %w", err)
-	}
-	for msg := range fetched.Messages() {
-		meta, err := msg.Metadata()
-		if err != nil {
-			return batch, fmt.Errorf("fetch: read a message's metadata: %w", err)
+// receive appends up to n messages to batch.
+func (f *fetcher) receive(batch []jetstream.Msg, n int, wait time.Duration) ([]jetstream.Msg, error) {
+	f.more = false
+	messages, err := f.from.pull(schema.Consumer, n, f.session.batchBytes, wait)
+	for _, msg := range messages {
+		meta, metaErr := msg.Metadata()
+		if metaErr != nil {
+			return batch, fmt.Errorf("fetch: read a message's metadata: %w", metaErr)
 		}
-		if meta.Sequence.Consumer <= w.last {
-			return batch, errAnew
-		}
-		w.last = meta.Sequence.Consumer
-		w.more = meta.NumPending > 0
+		f.more = meta.NumPending > 0
 		if meta.NumDelivered > 1 {
-			w.metrics.redeliveries.Inc()
+			f.metrics.redeliveries.Inc()
 		}
 		batch = append(batch, msg)
 	}
-	if err := fetched.Error(); err != nil {
+	if err != nil {
 		return batch, fmt.Errorf("fetch: %w", err)
 	}
 	return batch, nil
+}
+
+// verify makes sure, after messages were received, that they are the session's stream's.
+func (f *fetcher) verify() error {
+	epoch, err := f.currentEpoch()
+	if err == nil && epoch != f.session.epoch {
+		err = errAnew
+	}
+	return err
+}
+
+// giveBack has messages delivered again at once, as far as the server hears it.
+func (f *fetcher) giveBack(batch []jetstream.Msg) {
+	for _, msg := range batch {
+		if err := msg.Nak(); err != nil {
+			f.log.Debug("give a message back", "error", err)
+			return // they will be delivered again after the acknowledgement wait
+		}
+	}
 }

@@ -15,6 +15,12 @@ const (
 	partJanitor     = "janitor"
 )
 
+// everyWorker is who sees a part that is the same for all: the last of them is right.
+const everyWorker = -1
+
+// fetching is who sees the stream.
+const fetching = 0
+
 // errStarting is how a part is before it was well for the first time: not ready, and no news.
 var errStarting = errors.New("not set up yet")
 
@@ -25,14 +31,12 @@ type health struct {
 	wrong map[string]map[int]error
 }
 
-func newHealth(log *slog.Logger, workers int) *health {
+func newHealth(log *slog.Logger) *health {
 	h := &health{log: log, wrong: map[string]map[int]error{}}
 	for _, part := range []string{partStream, partDatabase, partDeadLetters, partJanitor} {
 		h.wrong[part] = map[int]error{}
 	}
-	for id := range workers {
-		h.wrong[partStream][id] = errStarting
-	}
+	h.wrong[partStream][fetching] = errStarting
 	return h
 }
 

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -33,12 +32,19 @@ func (c *Consumer) keepHouse(ctx context.Context) error {
 		}
 		err := c.trim(ctx, s)
 		if err == nil {
-			err = c.db.Unbind(ctx, time.Now().Add(-c.cfg.History))
+			err = c.ask(ctx, func(ctx context.Context) error { return c.db.Unbind(ctx, time.Now().Add(-c.cfg.History)) })
 		}
 		if ctx.Err() == nil {
-			c.health.set(partJanitor, 0, err)
+			c.health.set(partJanitor, everyWorker, err)
 		}
 	}
+}
+
+// ask asks the database something within the time that a commit may take, so that a janitor does not hang on it.
+func (c *Consumer) ask(ctx context.Context, question func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.CommitTimeout)
+	defer cancel()
+	return question(ctx)
 }
 
 // trim purges the oldest messages, as far as they are older than Config.History or in the way of new ones, and only up to
@@ -53,16 +59,26 @@ func (c *Consumer) trim(ctx context.Context, s *session) error {
 	if info.State.Msgs == 0 || (excess <= 0 && info.State.FirstTime.After(cutoff)) {
 		return nil
 	}
-	headers, err := s.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+	headers, err := s.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       info.State.FirstSeq,
+		AckPolicy:         jetstream.AckNonePolicy,
 		HeadersOnly:       true,
 		InactiveThreshold: 30 * time.Second,
+		MemoryStorage:     true,
+		Replicas:          1,
 	})
 	if err != nil {
 		return fmt.Errorf("read headers of stream %s: %w", schema.Stream, err)
 	}
-	t := trimmer{Consumer: c, session: s, headers: headers, cutoff: cutoff, excess: excess}
+	name := headers.CachedInfo().Name
+	defer func() { _ = s.stream.DeleteConsumer(context.WithoutCancel(ctx), name) }() // or it ends when it is idle
+	from, err := newPuller(c.js, janitorBatch)
+	if err != nil {
+		return err
+	}
+	defer from.close()
+	t := trimmer{Consumer: c, session: s, from: from, headers: name, cutoff: cutoff, excess: excess}
 	return t.run(ctx)
 }
 
@@ -85,7 +101,9 @@ func excessBytes(info *jetstream.StreamInfo, largest int) int64 {
 type trimmer struct {
 	*Consumer
 	session *session
-	headers jetstream.Consumer
+	from    *puller
+	headers string // the consumer that they are read with
+	read    uint64 // how many messages
 	cutoff  time.Time
 	excess  int64
 }
@@ -96,7 +114,11 @@ func (t *trimmer) run(ctx context.Context) error {
 		if err != nil || len(refs) == 0 {
 			return err
 		}
-		n, err := t.db.FirstUnpersisted(ctx, refs)
+		n := 0
+		err = t.ask(ctx, func(ctx context.Context) (err error) {
+			n, err = t.db.FirstUnpersisted(ctx, refs)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("look up what is persisted: %w", err)
 		}
@@ -120,15 +142,18 @@ func (t *trimmer) run(ctx context.Context) error {
 
 // candidates reads the next messages that are old or in the way; more is false when it met one that is neither.
 func (t *trimmer) candidates(ctx context.Context) (refs []katibdb.Ref, more bool, err error) {
-	fetched, err := t.headers.Fetch(janitorBatch, jetstream.FetchMaxWait(time.Second))
+	batch, err := t.from.pull(t.headers, janitorBatch, 0, time.Second)
 	if err != nil {
 		return nil, false, fmt.Errorf("read headers: %w", err)
 	}
 	more = true
-	for msg := range fetched.Messages() {
+	for _, msg := range batch {
 		meta, err := msg.Metadata()
 		if err != nil {
 			return nil, false, fmt.Errorf("read headers: %w", err)
+		}
+		if t.read++; meta.Sequence.Consumer != t.read {
+			return nil, false, fmt.Errorf("read headers: message %d of the stream came after a gap", meta.Sequence.Stream)
 		}
 		if !more || (t.excess <= 0 && meta.Timestamp.After(t.cutoff)) {
 			more = false
@@ -136,9 +161,6 @@ func (t *trimmer) candidates(ctx context.Context) (refs []katibdb.Ref, more bool
 		}
 		t.excess -= sizeOf(msg)
 		refs = append(refs, t.refOf(msg, meta))
-	}
-	if err := fetched.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
-		return nil, false, fmt.Errorf("read headers: %w", err)
 	}
 	return refs, more && len(refs) == janitorBatch, ctx.Err()
 }
@@ -164,14 +186,15 @@ func (t *trimmer) purge(ctx context.Context, first, below uint64) error {
 	if below <= first {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, janitorTimeout)
+	limited, cancel := context.WithTimeout(ctx, janitorTimeout)
 	defer cancel()
-	if err := t.session.stream.Purge(ctx, jetstream.WithPurgeSequence(below)); err != nil {
+	if err := t.session.stream.Purge(limited, jetstream.WithPurgeSequence(below)); err != nil {
 		return fmt.Errorf("trim stream %s below %d: %w", schema.Stream, below, err)
 	}
 	t.metrics.trimmed.Add(float64(below - first))
 	t.log.Info("trimmed persisted history", "stream", schema.Stream, "from", first, "below", below)
-	return wrap(t.db.Forget(ctx, t.session.epoch, below), "forget receipts below %d", below)
+	err := t.ask(ctx, func(ctx context.Context) error { return t.db.Forget(ctx, t.session.epoch, below) })
+	return wrap(err, "forget receipts below %d", below)
 }
 
 // sizeOf estimates what a message takes in the stream: its record, subject, headers and body.

@@ -84,6 +84,42 @@ func (c *Consumer) largestMessage(stream jetstream.Stream) int {
 	return size + subjects
 }
 
+// verification is what the server answered when it was asked last which stream it has.
+type verification struct {
+	mu    sync.Mutex
+	asked time.Time
+	epoch string
+	err   error
+}
+
+// currentEpoch asks the server for the stream's epoch. A stream that was made anew counts its sequences from 1 again, and
+// nothing in a delivery tells its messages from the old ones, nor in an acknowledgement whose it is; and another replica
+// may have made it, of which this one hears nothing. So the server is asked between a fetch and its commit, or messages
+// would be taken for old ones, and between a commit and its acknowledgements, or they would settle messages that nobody
+// has persisted. Those who ask at the same time share an answer.
+func (c *Consumer) currentEpoch() (string, error) {
+	now := time.Now()
+	v := &c.verified
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.asked.Before(now) {
+		v.asked = time.Now()
+		v.epoch, v.err = c.askEpoch()
+	}
+	return v.epoch, v.err
+}
+
+// askEpoch does not end with the context of who asks, because others wait for the answer too.
+func (c *Consumer) askEpoch() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, schema.Stream)
+	if err != nil {
+		return "", fmt.Errorf("look whether stream %s is still the same: %w", schema.Stream, err)
+	}
+	return epochOf(stream), nil
+}
+
 func (c *Consumer) reconnects() uint64 {
 	return c.js.Conn().Stats().Reconnects
 }

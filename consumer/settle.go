@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -11,6 +12,9 @@ import (
 	"github.com/katib-stream/katib-stream/katibdb"
 	"github.com/katib-stream/katib-stream/schema"
 )
+
+// mostPatience is how many times Config.CommitTimeout an attempt may take in the end.
+const mostPatience = 8
 
 // item is one delivered message on its way through settle.
 type item struct {
@@ -26,14 +30,15 @@ type item struct {
 }
 
 // settle brings every message of a batch to its end: persisted and acknowledged, or a dead letter, or left for
-// redelivery when ctx ends before that. While it works the messages are kept in progress.
-func (w *worker) settle(ctx context.Context, batch []jetstream.Msg) {
+// redelivery when ctx ends before that.
+func (w *worker) settle(ctx context.Context, batch []*delivery) {
 	w.busy.Add(1)
 	defer w.busy.Add(-1)
-	defer w.keepInProgress(batch)()
-	items := make([]*item, 0, len(batch))
-	for _, msg := range batch {
-		items = append(items, w.decode(msg))
+	var items []*item
+	for _, d := range batch {
+		for _, msg := range d.messages {
+			items = append(items, w.decode(d.session, msg))
+		}
 	}
 	for len(items) > 0 && ctx.Err() == nil {
 		n := w.transactionOf(items)
@@ -44,9 +49,11 @@ func (w *worker) settle(ctx context.Context, batch []jetstream.Msg) {
 
 // transactionOf counts how many of the items make the next transaction, at least one.
 func (w *worker) transactionOf(items []*item) int {
-	rows := 0
+	rows, bytes := 0, 0
 	for i, it := range items {
-		if rows += it.rows; rows > w.cfg.BatchRows && i > 0 {
+		rows += it.rows
+		bytes += len(it.stored.Body)
+		if i > 0 && (rows > w.cfg.BatchRows || bytes > w.cfg.BatchBytes || i >= w.cfg.BatchMessages) {
 			return i
 		}
 	}
@@ -54,13 +61,13 @@ func (w *worker) transactionOf(items []*item) int {
 }
 
 // decode never fails: a message that cannot be decoded is an item that was refused.
-func (w *worker) decode(msg jetstream.Msg) *item {
+func (w *worker) decode(s *session, msg jetstream.Msg) *item {
 	meta, _ := msg.Metadata() // receive has read it before
 	it := &item{msg: msg, stored: schema.Stored{
 		Subject:  msg.Subject(),
 		Header:   msg.Headers(),
 		Body:     msg.Data(),
-		Epoch:    w.session.epoch,
+		Epoch:    s.epoch,
 		Sequence: meta.Sequence.Stream,
 		Time:     meta.Timestamp,
 	}}
@@ -116,9 +123,10 @@ func (w *worker) commit(ctx context.Context, items []*item) ([]katibdb.Outcome, 
 		batch[i] = it.message
 	}
 	pause := newBackOff()
+	limit := w.cfg.CommitTimeout
 	for {
 		begin := time.Now()
-		outcomes, err := w.db.Persist(ctx, batch)
+		outcomes, late, err := w.attempt(ctx, batch, limit)
 		if err == nil || errors.Is(err, katibdb.ErrData) {
 			w.health.set(partDatabase, w.id, nil)
 			w.metrics.commitSeconds.Observe(time.Since(begin).Seconds())
@@ -129,6 +137,9 @@ func (w *worker) commit(ctx context.Context, items []*item) ([]katibdb.Outcome, 
 		}
 		w.health.set(partDatabase, w.id, err)
 		w.metrics.retries.Inc()
+		if late {
+			limit = min(2*limit, mostPatience*w.cfg.CommitTimeout)
+		}
 		select {
 		case <-w.stopping:
 			return nil, err
@@ -138,21 +149,34 @@ func (w *worker) commit(ctx context.Context, items []*item) ([]katibdb.Outcome, 
 	}
 }
 
+// attempt calls Persist once. Late says that it failed because it was not done within the limit.
+func (w *worker) attempt(ctx context.Context, batch []katibdb.Message, limit time.Duration) (outcomes []katibdb.Outcome, late bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	outcomes, err = w.db.Persist(limited, batch)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return nil, true, fmt.Errorf("not done within %v: %w", limit, err)
+	}
+	return outcomes, false, err
+}
+
 // conclude acknowledges what a commit settled. What turned out to be of another namespace begins again as a dead letter.
 func (w *worker) conclude(ctx context.Context, items []*item, outcomes []katibdb.Outcome) {
+	epoch, err := w.currentEpoch()
+	if err != nil {
+		w.log.Debug("a batch is persisted and not acknowledged; it will be delivered again", "error", err)
+	}
 	var foreign []*item
 	rows := 0
 	for i, it := range items {
 		outcome := outcomes[i]
-		switch {
-		case outcome == katibdb.Foreign:
+		if outcome == katibdb.Foreign {
 			it.refuse(schema.StageNamespace, errForeign(it.message.Subject))
 			foreign = append(foreign, it)
 			continue
-		case it.refused != nil:
-			w.acknowledged(it, it.msg.TermWithReason(cut(it.refused.Error(), 100)))
-		default:
-			w.acknowledged(it, it.msg.Ack())
+		}
+		if it.stored.Epoch == epoch {
+			w.acknowledge(it)
 		}
 		if outcome == katibdb.Persisted {
 			rows += it.rows
@@ -166,16 +190,24 @@ func (w *worker) conclude(ctx context.Context, items []*item, outcomes []katibdb
 	}
 }
 
-// acknowledged notes an acknowledgement that could not be written: the message will be delivered again, as a duplicate.
-func (w *worker) acknowledged(it *item, err error) {
-	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		w.log.Debug("acknowledge", "sequence", it.stored.Sequence, "error", err)
+func (w *worker) acknowledge(it *item) {
+	if it.refused != nil {
+		w.answered(it, it.msg.TermWithReason(cut(it.refused.Error(), 100)))
+		return
 	}
+	w.answered(it, it.msg.Ack())
 }
 
 // later leaves an item for redelivery, not at once.
 func (w *worker) later(it *item) {
-	w.acknowledged(it, it.msg.NakWithDelay(w.cfg.AckWait))
+	w.answered(it, it.msg.NakWithDelay(w.cfg.AckWait))
+}
+
+// answered notes an answer that could not be written: the message will be delivered again, as a duplicate.
+func (w *worker) answered(it *item, err error) {
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		w.log.Debug("answer a message", "sequence", it.stored.Sequence, "error", err)
+	}
 }
 
 // keepInProgress tells the server, every third of the acknowledgement wait, that the batch is being worked on, until the

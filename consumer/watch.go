@@ -32,7 +32,11 @@ func (c *Consumer) watch(ctx context.Context) error {
 		}
 		c.metrics.pending.Set(float64(info.NumPending))
 		c.metrics.ackPending.Set(float64(info.NumAckPending))
-		stalled := info.NumPending > 0 && info.Delivered.Consumer == before && c.busy.Load() == 0
+		if info.NumPending+uint64(info.NumAckPending) == 0 {
+			// Another replica has settled the dead letters that this one could not store.
+			c.health.set(partDeadLetters, everyWorker, nil)
+		}
+		stalled := info.NumPending > 0 && !info.Paused && info.Delivered.Consumer == before && c.busy.Load() == 0
 		before = info.Delivered.Consumer
 		if stalled {
 			c.log.Warn("messages are pending and none is delivered; beginning a new session", "consumer", schema.Consumer, "pending", info.NumPending, "unacknowledged", info.NumAckPending)

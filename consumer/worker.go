@@ -3,49 +3,90 @@ package consumer
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 )
 
-// worker takes one batch after the other from the stream to the database.
+// worker takes what it is given to the database, one batch after the other.
 type worker struct {
 	*Consumer
-	id      int
-	log     *slog.Logger
-	session *session
-	stale   *session // the session that failed last
-	last    uint64   // delivery sequence of the session's last message
-	more    bool     // the stream holds more, so there is no need to wait for a first message
-	// stopping is closed when no new batch is to be begun, and what fails is not to be tried again.
+	id     int
+	log    *slog.Logger
+	inHand int // messages; the dispatcher's
+
+	mu      sync.Mutex
+	waiting []*delivery
+	ended   bool
+	news    chan struct{}
+
+	// stopping is closed when what fails is not to be tried again.
 	stopping <-chan struct{}
 }
 
 func newWorker(c *Consumer, id int) *worker {
-	return &worker{Consumer: c, id: id, log: c.log.With("worker", id)}
+	return &worker{Consumer: c, id: id, log: c.log.With("worker", id), news: make(chan struct{}, 1)}
 }
 
-// run fetches and settles batches until ctx ends.
-func (w *worker) run(ctx context.Context) error {
+// run settles what it is given until it is told the end. After ctx has ended it does so for a while only.
+func (w *worker) run(ctx context.Context, from *dispatcher) {
 	work, stop := outlive(ctx, w.cfg.StopTimeout)
 	defer stop()
 	w.stopping = ctx.Done()
-	pause := newBackOff()
-	for ctx.Err() == nil {
-		batch, err := w.fetch(ctx)
-		if ctx.Err() == nil {
-			w.health.set(partStream, w.id, err)
+	for {
+		part := w.take()
+		if len(part) == 0 {
+			return
 		}
-		if err != nil {
-			wait(ctx, pause.NextBackOff())
-			continue
-		}
-		pause.Reset()
-		if len(batch) > 0 {
-			w.settle(work, batch)
+		w.settle(work, part)
+		for _, d := range part {
+			from.done(d)
 		}
 	}
-	return nil
+}
+
+// give adds to what waits for the worker.
+func (w *worker) give(d *delivery) {
+	w.mu.Lock()
+	w.waiting = append(w.waiting, d)
+	w.mu.Unlock()
+	w.tell()
+}
+
+// end says that nothing more comes.
+func (w *worker) end() {
+	w.mu.Lock()
+	w.ended = true
+	w.mu.Unlock()
+	w.tell()
+}
+
+func (w *worker) tell() {
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for what to do next: at most about a batch, nothing when the end has come.
+func (w *worker) take() []*delivery {
+	for {
+		w.mu.Lock()
+		n, messages := 0, 0
+		for n < len(w.waiting) && messages < w.cfg.BatchMessages {
+			messages += len(w.waiting[n].messages)
+			n++
+		}
+		taken := w.waiting[:n:n]
+		w.waiting = w.waiting[n:]
+		ended := w.ended
+		w.mu.Unlock()
+		if n > 0 || ended {
+			return taken
+		}
+		<-w.news
+	}
 }
 
 // outlive gives a context for work that may go on for a while after ctx ended.

@@ -1,0 +1,126 @@
+package consumer
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/katib-stream/katib-stream/schema"
+)
+
+// tooLarge is the status of a request that the next message is too large for; it is that of other conflicts, too.
+const tooLarge = "409"
+
+// answerWait is how long a request may go without the answer that it is over, past its own time.
+const answerWait = 2 * time.Second
+
+// puller requests messages of consumers of KATIB_METRICS, over one subscription for all of its requests. The client's own
+// Fetch will not do: it has a subscription for each request and leaves it when it hears that the request is over, but
+// nats-server says so before it delivers the last messages when the consumer has replicas (they wait for a majority, the
+// word of a full batch or of too many bytes does not); those messages would be delivered to nobody, again and again. Also,
+// it takes a message without a body for a word of the server when the publisher gave it a header Status.
+type puller struct {
+	conn     *nats.Conn
+	prefix   string // of subjects of requests
+	inbox    string // the answers to request N are for <inbox>.N
+	sub      *nats.Subscription
+	came     chan *nats.Msg
+	requests int
+}
+
+// newPuller makes one for requests of at most so many messages.
+func newPuller(js jetstream.JetStream, most int) (*puller, error) {
+	const words = 1_024 // room for what the server says beside
+	p := &puller{conn: js.Conn(), prefix: apiPrefix(js.Options()), inbox: js.Conn().NewInbox(), came: make(chan *nats.Msg, 2*most+words)}
+	sub, err := p.conn.ChanSubscribe(p.inbox+".*", p.came)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to deliveries: %w", err)
+	}
+	p.sub = sub
+	return p, nil
+}
+
+// apiPrefix is what the client begins its own requests with, but does not tell.
+func apiPrefix(options jetstream.JetStreamOptions) string {
+	switch {
+	case options.Domain != "":
+		return "$JS." + options.Domain + ".API."
+	case options.APIPrefix != "":
+		return strings.TrimSuffix(options.APIPrefix, ".") + "."
+	default:
+		return jetstream.DefaultAPIPrefix
+	}
+}
+
+// pull asks a consumer for up to n messages of together up to maxBytes (0 for any number), and returns what came until
+// the server said that the request is over. What is delivered later comes with the next call.
+func (p *puller) pull(consumer string, n, maxBytes int, wait time.Duration) ([]jetstream.Msg, error) {
+	p.requests++
+	inbox := p.inbox + "." + strconv.Itoa(p.requests)
+	request, err := json.Marshal(struct {
+		Batch    int           `json:"batch"`
+		MaxBytes int           `json:"max_bytes,omitempty"`
+		Expires  time.Duration `json:"expires"`
+	}{n, maxBytes, wait})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.conn.PublishRequest(p.prefix+"CONSUMER.MSG.NEXT."+schema.Stream+"."+consumer, inbox, request); err != nil {
+		return nil, err
+	}
+	deadline := time.NewTimer(wait + answerWait)
+	defer deadline.Stop()
+	var batch []jetstream.Msg
+	for bytes := 0; len(batch) < n && (maxBytes == 0 || bytes < maxBytes); {
+		var msg *nats.Msg
+		select {
+		case msg = <-p.came:
+		case <-deadline.C:
+			return batch, fmt.Errorf("no answer within %v", wait+answerWait)
+		}
+		switch {
+		case !strings.HasPrefix(msg.Subject, p.inbox):
+			batch = append(batch, &pulled{msg: msg, conn: p.conn})
+			bytes += msg.Size()
+		case msg.Subject == inbox:
+			left, err := over(msg)
+			if err != nil {
+				return batch, err
+			}
+			n -= left
+			if n == 0 && msg.Header.Get("Status") == tooLarge {
+				return batch, fmt.Errorf("the next message is larger than %d bytes", maxBytes)
+			}
+		}
+	}
+	return batch, nil
+}
+
+// over reads the server's word that a request is over: how many messages less than requested it delivers. Those it does
+// deliver may be still to come.
+func over(word *nats.Msg) (left int, err error) {
+	status, text := word.Header.Get("Status"), word.Header.Get("Description")
+	switch {
+	case status == "408", status == tooLarge && (text == "Batch Completed" || text == "Message Size Exceeds MaxBytes"):
+		return strconv.Atoi(word.Header.Get("Nats-Pending-Messages"))
+	case status == "503":
+		return 0, nats.ErrNoResponders
+	default:
+		return 0, fmt.Errorf("server says: %s %s", status, text)
+	}
+}
+
+// close ends the subscription, and has what came and was not returned delivered again.
+func (p *puller) close() {
+	_ = p.sub.Unsubscribe() // fails only when the connection is closed
+	for len(p.came) > 0 {
+		if msg := <-p.came; !strings.HasPrefix(msg.Subject, p.inbox) {
+			_ = (&pulled{msg: msg, conn: p.conn}).Nak() // it is delivered again in any case, later
+		}
+	}
+}
