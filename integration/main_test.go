@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/katib-stream/katib-stream/consumer"
 	"github.com/katib-stream/katib-stream/internal/testserver"
 	"github.com/katib-stream/katib-stream/katibdb"
+	"github.com/katib-stream/katib-stream/schema"
 )
 
 // With these in its environment the test binary is a consumer, so that a test can kill one.
@@ -38,6 +40,15 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if url := os.Getenv(envLock); url != "" {
+		if err := holdLock(url); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	// Most of the time these tests wait for something to pass, so more of them go at a time than there are processors.
+	_ = flag.Set("test.parallel", "8")
 	os.Exit(testserver.Run(m))
 }
 
@@ -141,7 +152,7 @@ type running struct {
 }
 
 // consume runs a consumer until the test ends or it is stopped.
-func consume(t testing.TB, js jetstream.JetStream, db *katibdb.DB, cfg consumer.Config) *running {
+func consume(t testing.TB, js jetstream.JetStream, db consumer.Database, cfg consumer.Config) *running {
 	t.Helper()
 	r := &running{metrics: prometheus.NewRegistry()}
 	cfg.Registerer = r.metrics
@@ -205,21 +216,32 @@ func ensureStreams(t testing.TB, js jetstream.JetStream) {
 	})
 }
 
-// settled waits until the durable consumer has delivered everything and got every acknowledgement.
+// settled waits until the durable consumer has delivered everything and got every acknowledgement. It hears of a stored
+// message a little after the publisher does, so what it has delivered is compared with what the stream holds.
 func settled(t testing.TB, js jetstream.JetStream) {
 	t.Helper()
 	eventually(t, "every message is acknowledged", func() bool {
-		cons, err := js.Consumer(t.Context(), "KATIB_METRICS", "katib-db")
+		stream, err := js.Stream(t.Context(), schema.Stream)
 		if err != nil {
 			return false
 		}
-		info := cons.CachedInfo()
-		return info.NumPending == 0 && info.NumAckPending == 0
+		info, err := durable(t, js)
+		return err == nil && info.Delivered.Stream >= stream.CachedInfo().State.LastSeq && info.NumPending == 0 && info.NumAckPending == 0
 	})
+}
+
+func durable(t testing.TB, js jetstream.JetStream) (*jetstream.ConsumerInfo, error) {
+	t.Helper()
+	cons, err := js.Consumer(t.Context(), schema.Stream, schema.Consumer)
+	if err != nil {
+		return nil, err
+	}
+	return cons.CachedInfo(), nil
 }
 
 // overDatabases runs a test over a fresh database of every kind.
 func overDatabases(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
 	for _, database := range testserver.Databases(t) {
 		t.Run(database.Name, func(t *testing.T) {
 			t.Parallel()

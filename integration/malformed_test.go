@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,11 +18,12 @@ import (
 
 // TestNothingAPublisherSendsStopsAConsumer sends everything that a stranger can think of, each between two good messages.
 func TestNothingAPublisherSendsStopsAConsumer(t *testing.T) {
+	t.Parallel()
 	const good = `{"metrics":{"m":1}}`
 	noise := make([]byte, 1<<20-schema.PayloadReserve-200)
 	_, _ = rand.Read(noise)
 	manyHeaders := nats.Header{}
-	for i := range 9_000 {
+	for i := range 7_000 { // a server takes headers of 64 KiB
 		manyHeaders[fmt.Sprintf("N%d", i)] = []string{""}
 	}
 	bad := []struct {
@@ -87,6 +89,31 @@ func TestNothingAPublisherSendsStopsAConsumer(t *testing.T) {
 			t.Errorf("dead letters metric is %v; want %d", n, len(bad))
 		}
 		everythingIsSettledInTheDatabase(t, js, db)
+	})
+}
+
+// TestForgedWords sends messages that clients of NATS take for words of the server about a request, because they have no
+// body and a header Status. Neither the fetcher nor the janitor may take them for that.
+func TestForgedWords(t *testing.T) {
+	t.Parallel()
+	overDatabases(t, func(t *testing.T, url string) {
+		js, db := tinyStream(t, url)
+		forged := []string{"100", "404", "408", "409", "503"}
+		for n, status := range forged {
+			plain(t, js, "my-trial", n, n+1)
+			send(t, js, "katib.metrics.default.my-trial.me", "", nats.Header{"Status": {status}, "Description": {"Consumer Deleted"}})
+		}
+		c := consume(t, js, db, consumer.Config{JanitorEvery: 50 * time.Millisecond, Streams: tiny})
+		settled(t, js)
+		if letters := deadLetters(t, js); len(letters) != len(forged) {
+			t.Errorf("%d dead letters; want the %d forged ones", len(letters), len(forged))
+		}
+		ballast := []byte(fmt.Sprintf(`{"metrics":{"n":1,"ballast":%q}}`, noise(50_000)))
+		eventually(t, "the janitor makes room past them", func() bool {
+			_, _ = js.Publish(t.Context(), "katib.metrics.default.ballast.me", ballast) // the stream may be full for a while
+			return c.value(t, "katib_stream_trimmed_messages_total") > 2*float64(len(forged))
+		})
+		checkTrial(t, db.SQL(), "my-trial", len(forged))
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/katib-stream/katib-stream/internal/testserver"
 	"github.com/katib-stream/katib-stream/katibdb"
 )
 
@@ -31,16 +32,18 @@ func (l loop) String() string {
 	return fmt.Sprintf("%s, %d rows, %d connections", how, l.rows, l.conns)
 }
 
-// bestLoop runs every kind of loop over a fresh database and returns the best, in rows per second.
-func bestLoop(b *testing.B, database string, fresh func() string) (best float64) {
+// bestLoop runs every kind of loop over a fresh database and returns the best, in rows per second; 0 when none was run.
+func bestLoop(b *testing.B, database testserver.Database) (best float64) {
 	b.Helper()
 	for _, prepared := range []bool{true, false} {
 		for _, rows := range []int{100, 1_000, 5_000} {
 			for _, conns := range []int{1, 4} {
 				l := loop{prepared, rows, conns}
-				rate := l.run(b, database, fresh())
-				b.Logf("%-10s bare loop: %-40s %9.0f rows/s", database, l, rate)
-				best = max(best, rate)
+				b.Run("bare loop, "+l.String(), func(b *testing.B) {
+					rate := l.run(b, database.Name, database.Fresh(b))
+					report(b, rate, 0)
+					best = max(best, rate)
+				})
 			}
 		}
 	}
