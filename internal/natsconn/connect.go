@@ -84,6 +84,9 @@ func connectUnlessCancelled(ctx context.Context, options nats.Options) (*nats.Co
 	})()
 	select {
 	case <-done:
+		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+			return nil, context.Canceled
+		}
 		return nc, err
 	case <-cancelled:
 		go func() {

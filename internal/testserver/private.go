@@ -112,7 +112,7 @@ func (s *privateServer) stop(ctx context.Context) error {
 }
 
 func (s *privateServer) kill(context.Context) error  { return s.process.kill() }
-func (s *privateServer) pause(context.Context) error { return s.process.signalAll(syscall.SIGSTOP) }
+func (s *privateServer) pause(context.Context) error { return s.process.pause() }
 
 func (s *privateServer) resume(context.Context) error { return s.process.signalAll(syscall.SIGCONT) }
 

@@ -67,6 +67,26 @@ func (p *process) signal(signal syscall.Signal) error {
 	return nil
 }
 
+// pause stops the program and its children, and waits until they have: the signal alone leaves them a moment to answer in.
+func (p *process) pause() error {
+	if err := p.signalAll(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	deadline := time.After(time.Second)
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for _, pid := range append(children(p.command.Process.Pid), p.command.Process.Pid) {
+		for !stopped(pid) {
+			select {
+			case <-ticker.C:
+			case <-deadline:
+				return fmt.Errorf("pause %s: process %d does not stop", filepath.Base(p.command.Path), pid)
+			}
+		}
+	}
+	return nil
+}
+
 // signalAll sends a signal to the program and its children; PostgreSQL serves each connection by a child. The program is
 // stopped first, so that it starts no child that would be missed.
 func (p *process) signalAll(signal syscall.Signal) error {
