@@ -71,14 +71,14 @@ func (c *Consumer) trim(ctx context.Context, s *session) error {
 	if err != nil {
 		return fmt.Errorf("read headers of stream %s: %w", schema.Stream, err)
 	}
-	name := headers.CachedInfo().Name
+	name, pending := headers.CachedInfo().Name, headers.CachedInfo().NumPending
 	defer func() { _ = s.stream.DeleteConsumer(context.WithoutCancel(ctx), name) }() // or it ends when it is idle
 	from, err := newPuller(c.js, janitorBatch)
 	if err != nil {
 		return err
 	}
 	defer from.close()
-	t := trimmer{Consumer: c, session: s, from: from, headers: name, cutoff: cutoff, excess: excess}
+	t := trimmer{Consumer: c, session: s, from: from, headers: name, pending: pending, cutoff: cutoff, excess: excess}
 	return t.run(ctx)
 }
 
@@ -103,7 +103,8 @@ type trimmer struct {
 	session *session
 	from    *puller
 	headers string // the consumer that they are read with
-	read    uint64 // how many messages
+	read    uint64 // how many messages were
+	pending uint64 // and how many are not yet
 	cutoff  time.Time
 	excess  int64
 }
@@ -142,7 +143,10 @@ func (t *trimmer) run(ctx context.Context) error {
 
 // candidates reads the next messages that are old or in the way; more is false when it met one that is neither.
 func (t *trimmer) candidates(ctx context.Context) (refs []katibdb.Ref, more bool, err error) {
-	batch, err := t.from.pull(t.headers, janitorBatch, 0, time.Second)
+	if t.pending == 0 {
+		return nil, false, nil
+	}
+	batch, err := t.from.pull(t.headers, int(min(t.pending, janitorBatch)), 0, time.Second)
 	if err != nil {
 		return nil, false, fmt.Errorf("read headers: %w", err)
 	}
@@ -152,6 +156,7 @@ func (t *trimmer) candidates(ctx context.Context) (refs []katibdb.Ref, more bool
 		if err != nil {
 			return nil, false, fmt.Errorf("read headers: %w", err)
 		}
+		t.pending = meta.NumPending
 		if t.read++; meta.Sequence.Consumer != t.read {
 			return nil, false, fmt.Errorf("read headers: message %d of the stream came after a gap", meta.Sequence.Stream)
 		}
@@ -162,7 +167,7 @@ func (t *trimmer) candidates(ctx context.Context) (refs []katibdb.Ref, more bool
 		t.excess -= sizeOf(msg)
 		refs = append(refs, t.refOf(msg, meta))
 	}
-	return refs, more && len(refs) == janitorBatch, ctx.Err()
+	return refs, more, ctx.Err()
 }
 
 func (t *trimmer) refOf(msg jetstream.Msg, meta *jetstream.MsgMetadata) katibdb.Ref {

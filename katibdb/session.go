@@ -74,7 +74,14 @@ func (db *DB) release(s *session, healthy bool) {
 	db.sessions <- s
 }
 
-func (s *session) close() { discard(s.conn) }
+// close ends the connection. Its statements go first: SQLite would keep its file open for them, and what was committed in
+// the log beside it. The drivers that have any here wait for no answer to that.
+func (s *session) close() {
+	for _, statement := range s.statements {
+		_ = statement.Close() // the connection may be dead
+	}
+	discard(s.conn)
+}
 
 // discard closes a connection instead of giving it back to the pool, which an error of this kind does.
 func discard(conn *sql.Conn) {

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/katib-stream/katib-stream/internal/testserver"
 	"github.com/katib-stream/katib-stream/katibdb"
 )
@@ -113,14 +111,23 @@ func holdDatabase(t testing.TB, url string) {
 	}
 }
 
-// unacknowledged counts the messages that a consumer has in hand.
-func unacknowledged(t testing.TB, js jetstream.JetStream) int {
+// inWork reports an event, and waits until a consumer says of its message that the work on it goes on.
+func inWork(t testing.TB, server string) {
 	t.Helper()
-	durable, err := js.Consumer(t.Context(), "KATIB_METRICS", "katib-db")
+	acknowledgements, err := connect(t, server).Conn().SubscribeSync("$JS.ACK.>")
 	if err != nil {
-		return 0 // not made yet
+		t.Fatal(err)
 	}
-	return durable.CachedInfo().NumAckPending
+	report(t, server, "default", "t")
+	for {
+		msg, err := acknowledgements.NextMsg(patience)
+		if err != nil {
+			t.Fatalf("wait until the consumer works: %v", err)
+		}
+		if string(msg.Data) == "+WPI" {
+			return
+		}
+	}
 }
 
 // TestConsumerSignals sends signals to a consumer that has nothing to do, and to one that cannot end its batch.
@@ -143,13 +150,11 @@ func TestConsumerSignals(t *testing.T) {
 			t.Parallel()
 			ns := testserver.NATS(t)
 			db := "sqlite:" + t.TempDir() + "/katib.db"
-			c := startProcess(t, nil, "consumer", "--server", ns.URL(), "--db", db, "--listen", "127.0.0.1:0", "--log-format", "json", "--stop-timeout", tt.stopTimeout)
+			c := startProcess(t, nil, "consumer", "--server", ns.URL(), "--db", db, "--listen", "127.0.0.1:0", "--log-format", "json", "--ack-wait", "1s", "--stop-timeout", tt.stopTimeout)
 			c.answers("/readyz", http.StatusOK, "ok")
 			if tt.busy {
 				holdDatabase(t, db)
-				report(t, ns.URL(), "default", "t")
-				js := connect(t, ns.URL())
-				eventually(t, "it has a message in hand", func() bool { return unacknowledged(t, js) == 1 })
+				inWork(t, ns.URL())
 			}
 			begin := time.Now()
 			c.signal(tt.signal)

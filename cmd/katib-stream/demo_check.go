@@ -173,14 +173,14 @@ func (r *demoResult) judge() {
 		{r.Lost, "lost"}, {r.Doubled, "doubled"}, {r.Altered, "altered"}, {r.Unexpected, "there although nobody reported them"},
 	} {
 		if wrong.rows > 0 {
-			r.Problems = append(r.Problems, fmt.Sprintf("of %d rows %d are %s", r.Rows, wrong.rows, wrong.what))
+			r.Problems = append(r.Problems, fmt.Sprintf("rows %s: %d", wrong.what, wrong.rows))
 		}
 	}
 	switch {
 	case !r.Killed:
-		r.Problems = append(r.Problems, "the consumer was not killed, so nothing is shown")
+		r.Problems = append(r.Problems, "the consumer was not killed, so this run proves nothing")
 	case r.Redeliveries == 0:
-		r.Problems = append(r.Problems, "the kill caused no redelivery, so nothing is shown")
+		r.Problems = append(r.Problems, "the kill caused no redelivery, so this run proves nothing")
 	}
 	r.Passed = len(r.Problems) == 0
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/guptarohit/asciigraph"
 )
@@ -47,7 +48,8 @@ func (r *demoResult) printBest(w io.Writer) {
 	}
 	if len(r.curve) > 0 {
 		fmt.Fprintln(w, asciigraph.Plot(r.curve, asciigraph.Width(64), asciigraph.Height(8), asciigraph.Precision(2),
-			asciigraph.XAxisRange(1, float64(len(r.curve))), asciigraph.XAxisTickCount(5),
+			asciigraph.XAxisRange(0, float64(len(r.curve))), asciigraph.XAxisTickCount(5),
+			asciigraph.XAxisValueFormatter(func(step float64) string { return fmt.Sprintf("%.0f", step) }),
 			asciigraph.Caption("accuracy of "+r.Best+" by step, from observation_logs")))
 	}
 }
@@ -74,7 +76,7 @@ func (r *demoResult) printVerdict(w io.Writer) {
 		fmt.Fprintf(w, "\nFAILED after %.0f s: %s.\n", r.Seconds, strings.Join(r.Problems, "; "))
 		return
 	}
-	fmt.Fprintf(w, "\nPASSED in %.0f s: each of %d events is in the database exactly once, as reported.\n", r.Seconds, r.Events)
+	fmt.Fprintf(w, "\nPASSED in %.0f s: each of %d events is in the database once, as reported.\n", r.Seconds, r.Events)
 }
 
 func (r *demoResult) printNext(w io.Writer) {
@@ -82,19 +84,20 @@ func (r *demoResult) printNext(w io.Writer) {
 	if filepath.Base(os.Args[0]) == me {
 		me = os.Args[0] // as it was called, which need not be in $PATH
 	}
-	line := func(arguments, what string) { fmt.Fprintf(w, "  %-42s %s\n", me+" "+arguments, what) }
 	data, trial := "", "my-trial"
 	if r.Folder != "" {
 		data, trial = " --data "+r.Folder, r.Best
 	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(arguments, what string) { fmt.Fprintf(table, "  %s %s\t%s\n", me, arguments, what) }
 	fmt.Fprintln(w, "\nTry next:")
-	line("up"+data, "run everything on this machine")
-	fmt.Fprintln(w, "and in another terminal:")
-	line("publish my-trial loss=0.5", "report by hand")
-	line("trials", "see who reported, and who ended")
-	line("tail "+trial, "watch a trial")
+	line("up"+data, "everything on this machine")
+	line("publish my-trial loss=0.5", "report by hand, in a new terminal")
+	line("trials", "who reported, and who ended")
+	line("tail "+trial, "what a trial reports")
 	if r.Folder == "" {
 		line("demo --dir demo-data", "this again, with all files kept")
 	}
+	table.Flush() // w takes everything
 	fmt.Fprintln(w, "How code in Go reports: examples/digits/train.go")
 }

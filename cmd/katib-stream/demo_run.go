@@ -151,8 +151,14 @@ func (d *demoRun) durable(ctx context.Context) (*jetstream.ConsumerInfo, error) 
 	return durable.CachedInfo(), nil // which has just been asked for
 }
 
-// settle waits until every message in the stream is acknowledged.
+// settle waits until every message in the stream is acknowledged. That none is pending does not say so: the server notes
+// that after it has stored a message.
 func (d *demoRun) settle(ctx context.Context) error {
+	stream, err := d.js.Stream(ctx, schema.Stream)
+	if err != nil {
+		return fmt.Errorf("look at stream %s: %w", schema.Stream, err)
+	}
+	last := stream.CachedInfo().State.LastSeq // which has just been asked for
 	timeout := time.NewTimer(settleTimeout)
 	defer timeout.Stop()
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -162,7 +168,7 @@ func (d *demoRun) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if info.NumPending == 0 && info.NumAckPending == 0 {
+		if info.Delivered.Stream >= last && info.NumPending == 0 && info.NumAckPending == 0 {
 			return nil
 		}
 		select {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/katib-stream/katib-stream/internal/cli"
@@ -28,6 +30,8 @@ func TestDemoFindsWhatIsWrong(t *testing.T) {
 		"another time":      {"UPDATE observation_logs SET time = '2026-11-24 12:00:00.123457' WHERE " + first, comparison{Rows: 4, Altered: 1}},
 		"a foreign row":     {"INSERT INTO observation_logs (trial_name, time, metric_name, value) VALUES ('digits-01', '2026-11-24 12:00:09.000000', 'f1', '1')", comparison{Rows: 5, Unexpected: 1}},
 		"another trial's":   {"UPDATE observation_logs SET trial_name = 'digits-02' WHERE " + first, comparison{Rows: 3, Lost: 1}},
+		"two other values":  {"UPDATE observation_logs SET value = value || '0' WHERE metric_name = 'loss'", comparison{Rows: 4, Altered: 2}},
+		"a second value":    {"INSERT INTO observation_logs (trial_name, time, metric_name, value) SELECT trial_name, time, metric_name, '7' FROM observation_logs WHERE " + first, comparison{Rows: 5, Unexpected: 1}},
 		"all rows are gone": {"DELETE FROM observation_logs", comparison{Lost: 4}},
 	}
 	for name, tt := range tests {
@@ -116,6 +120,30 @@ func TestDemo(t *testing.T) {
 				t.Errorf("error %v, %d redeliveries, passed %v", err, result.Redeliveries, result.Passed)
 			}
 		})
+	}
+	t.Run("interrupted", func(t *testing.T) { interruptDemo(t, program) })
+}
+
+// interruptDemo interrupts a demo when all kinds of its processes run, and demands that nothing is left of it.
+func interruptDemo(t *testing.T, program string) {
+	temporary := t.TempDir()
+	command := exec.Command(program, "demo", "--steps", "100000")
+	command.Env = append(os.Environ(), "TMPDIR="+temporary)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // by the group its processes can be found
+	r := startCommand(t, command)
+	group := -r.process.Pid
+	t.Cleanup(func() { _ = syscall.Kill(group, syscall.SIGKILL) }) // for a demo that leaves some
+	eventually(t, "the second consumer is up", func() bool { return strings.Contains(r.stdout.String(), "another consumer is up") })
+
+	r.signal(syscall.SIGINT)
+	if status := r.wait(); status != statusError || !strings.HasPrefix(r.stderr.String(), "katib-stream: demo: interrupted") {
+		t.Errorf("status %d, %s", status, &r.stderr)
+	}
+	if err := syscall.Kill(group, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("processes are left: %v", err)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("files are left: %v, %v", left, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	forgetEnvironment()
+	_ = flag.Set("test.parallel", "6") // most of the time the tests wait; the command line still wins
 	os.Exit(testserver.Run(m))
 }
 

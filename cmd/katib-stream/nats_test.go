@@ -82,6 +82,22 @@ func put(t testing.TB, js jetstream.JetStream, subject, body string) {
 	}
 }
 
+// putMany stores events of a trial one a message, all alike.
+func putMany(t testing.TB, js jetstream.JetStream, trial string, events int) {
+	t.Helper()
+	for range events {
+		_, err := js.PublishAsync("katib.metrics.default."+trial+".me", []byte(`{"metrics":{"a":0}}`), jetstream.WithStallWait(patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-time.After(patience):
+		t.Fatalf("%d messages are not stored within %v", events, patience)
+	}
+}
+
 // stored counts the messages of the stream.
 func stored(t testing.TB, js jetstream.JetStream) uint64 {
 	t.Helper()

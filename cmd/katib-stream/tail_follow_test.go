@@ -129,12 +129,7 @@ func TestTailIsLeftWhileItReads(t *testing.T) {
 	t.Parallel()
 	ns, js := withStreams(t)
 	const events = 5_000
-	for range events {
-		if _, err := js.PublishAsync("katib.metrics.default.t.me", []byte(`{"metrics":{"a":0}}`)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	<-js.PublishAsyncComplete()
+	putMany(t, js, "t", events)
 	ctx, interrupt := context.WithCancel(t.Context())
 	var stderr output
 	printed := 0

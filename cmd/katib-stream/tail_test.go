@@ -125,12 +125,7 @@ func TestTailBegins(t *testing.T) {
 	ns, js := withStreams(t)
 	putEvents(t, js, 1, 3)
 	put(t, js, "katib.metrics.default.t.me", `{"metrics":{"a":4}}`+"\n"+`{"metrics":{"a":5}}`)
-	for range 3_000 { // more of others than the first step back holds
-		if _, err := js.PublishAsync("katib.metrics.default.other.me", []byte(`{"metrics":{"a":0}}`)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	<-js.PublishAsyncComplete()
+	putMany(t, js, "other", 3_000) // more than the first step back holds
 	putEvents(t, js, 6, 12)
 	tests := map[string]struct {
 		args   string
