@@ -82,11 +82,11 @@ func TestGradient(t *testing.T) {
 }
 
 func TestLearns(t *testing.T) {
-	out := trial(t, server(t), "--steps=600")
+	out := trial(t, server(t), "--steps=200")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	_, accuracy, _ := strings.Cut(lines[len(lines)-1], "accuracy=")
 	if accuracy < "0.90" {
-		t.Errorf("accuracy is %s after 600 steps, want at least 0.90", accuracy)
+		t.Errorf("accuracy is %s after 200 steps, want at least 0.90", accuracy)
 	}
 }
 
