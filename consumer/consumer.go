@@ -88,6 +88,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 	group.Go(func() error { return c.watch(ctx) })
 	group.Go(func() error { return c.keepHouse(ctx) })
 	err := group.Wait()
+	if c.currentSession() == nil {
+		c.log.Info("consumer stopped")
+		return err // it never had a message
+	}
 	// Acknowledgements are written without waiting; they must leave before the connection is closed.
 	flush, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

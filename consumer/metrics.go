@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/katib-stream/katib-stream/katibdb"
+	"github.com/katib-stream/katib-stream/schema"
 )
 
 type metrics struct {
@@ -43,6 +44,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	for _, outcome := range []string{"persisted", "duplicate", "deleted", "dead"} {
 		m.messages.WithLabelValues(outcome)
+	}
+	for _, stage := range []string{schema.StageDecode, schema.StageNamespace, schema.StagePersist} {
+		m.deadLetters.WithLabelValues(stage) // so that an alert sees the first one come
 	}
 	if r != nil {
 		r.MustRegister(m.messages, m.rows, m.redeliveries, m.retries, m.deadLetters, m.batchRows, m.commitSeconds, m.pending, m.ackPending, m.trimmed)

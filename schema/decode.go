@@ -101,10 +101,18 @@ func decodeLine(line []byte, text string) (event Event, blank bool, err error) {
 		return Event{}, false, refuse(CodeUTF8, "the text is not valid UTF-8")
 	}
 	if !json.Valid(line) {
-		return Event{}, false, refuse(CodeJSON, "%s is not a JSON object", quote(text))
+		return Event{}, false, refuse(CodeJSON, "%s is not a JSON object%s", quote(text), hintNaN(text))
 	}
 	event, err = decodeEvent(text)
 	return event, false, err
+}
+
+// hintNaN helps those whose language writes what JSON has no number for; Python's does.
+func hintNaN(text string) string {
+	if strings.Contains(text, ":NaN") || strings.Contains(text, ": NaN") || strings.Contains(text, "Infinity") {
+		return `; JSON has no NaN and no Infinity, write them as strings`
+	}
+	return ""
 }
 
 // decodeEvent reads an event out of one valid JSON value.

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -80,16 +78,12 @@ func (r *demoResult) printVerdict(w io.Writer) {
 }
 
 func (r *demoResult) printNext(w io.Writer) {
-	me := "katib-stream"
-	if filepath.Base(os.Args[0]) == me {
-		me = os.Args[0] // as it was called, which need not be in $PATH
-	}
 	data, trial := "", "my-trial"
 	if r.Folder != "" {
 		data, trial = " --data "+r.Folder, r.Best
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	line := func(arguments, what string) { fmt.Fprintf(table, "  %s %s\t%s\n", me, arguments, what) }
+	line := func(arguments, what string) { fmt.Fprintf(table, "  %s %s\t%s\n", calledAs(), arguments, what) }
 	fmt.Fprintln(w, "\nTry next:")
 	line("up"+data, "everything on this machine")
 	line("publish my-trial loss=0.5", "report by hand, in a new terminal")

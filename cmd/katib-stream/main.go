@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -77,4 +78,13 @@ func isUsage(err error) bool {
 
 func usagef(format string, args ...any) error {
 	return usageError{fmt.Errorf(format, args...)}
+}
+
+// calledAs is how the user called this program, which need not be in $PATH.
+func calledAs() string {
+	const name = "katib-stream"
+	if filepath.Base(os.Args[0]) == name {
+		return os.Args[0]
+	}
+	return name
 }

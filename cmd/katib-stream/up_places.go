@@ -35,7 +35,7 @@ func (a *app) printPlaces(o upOptions, p places) error {
 	}
 	rows = append(rows, []string{"Data", p.Data})
 	if o.embedded() {
-		rows = append(rows, []string{"Try", "katib-stream publish my-trial loss=0.5 --server " + p.NATS})
+		rows = append(rows, []string{"Try", calledAs() + " publish my-trial loss=0.5 --server " + p.NATS})
 	}
 	fmt.Fprintln(a.stdout, "katib-stream is up; Ctrl-C stops it.")
 	return cli.WriteTable(a.stdout, nil, rows)

@@ -14,6 +14,7 @@ func newVersionCommand(a *app) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
+		Long:    "Print the version, that of Go, and the platform it was built for.",
 		Example: "  katib-stream version -o json",
 		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {

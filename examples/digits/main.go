@@ -3,12 +3,13 @@
 //
 // In a Katib Trial it finds the trial's name by itself ($KATIB_TRIAL_NAME). Elsewhere, with `katib-stream up` running:
 //
-//	KATIB_TRIAL_NAME=my-trial digits --learning-rate 0.2
+//	KATIB_TRIAL_NAME=my-trial bin/digits --learning-rate 0.2
 package main
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -54,6 +55,8 @@ func parse(args []string) (options, error) {
 		return o, err
 	}
 	switch {
+	case os.Getenv("KATIB_TRIAL_NAME") == "":
+		return o, errors.New("no trial is given: set KATIB_TRIAL_NAME=my-trial, as Katib does in a Trial")
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("%q is no flag; see digits --help", flags.Arg(0))
 	case !(o.learningRate > 0) || o.batchSize < 1 || o.hidden < 1 || o.steps < 1:

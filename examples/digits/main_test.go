@@ -140,6 +140,10 @@ func TestSaysWhatIsWrong(t *testing.T) {
 		"a log that cannot be made":  {[]string{"--log", t.TempDir()}, "make the log"},
 		"a server that is no server": {[]string{"--server", "nats://:x"}, "set up the connection to NATS"},
 	}
+	if err := run(t.Context(), nil, io.Discard); err == nil || !strings.Contains(err.Error(), "KATIB_TRIAL_NAME") {
+		t.Errorf("without a trial: %v", err)
+	}
+	t.Setenv("KATIB_TRIAL_NAME", "my-trial")
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			err := run(t.Context(), tt.args, io.Discard)
