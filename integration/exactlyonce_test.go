@@ -3,12 +3,10 @@ package integration
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,45 +98,6 @@ func reportTrial(t *testing.T, url, trial string, events int) {
 	}
 }
 
-// checkTrial demands that the trial's rows, in the order in which Katib reads them, are the numbers from 0 to events-1.
-func checkTrial(t *testing.T, db *sql.DB, trial string, events int) {
-	t.Helper()
-	checkNumbers(t, db, trial, 0, events)
-}
-
-// checkNumbers does so for the numbers from..to-1.
-func checkNumbers(t testing.TB, db *sql.DB, trial string, from, to int) {
-	t.Helper()
-	rows, err := db.QueryContext(t.Context(), fmt.Sprintf("SELECT value FROM observation_logs WHERE trial_name = '%s' AND metric_name = 'n' ORDER BY time, id", trial))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	var got []string
-	for rows.Next() {
-		var value string
-		if err := rows.Scan(&value); err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, value)
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	want := make([]string, to-from)
-	for i := range want {
-		want[i] = fmt.Sprint(from + i)
-	}
-	if !slices.Equal(got, want) {
-		distinct := map[string]bool{}
-		for _, value := range got {
-			distinct[value] = true
-		}
-		t.Errorf("%s: %d rows, %d of them distinct; want %d, each once and in order: %d lost, %d doubled",
-			trial, len(got), len(distinct), to-from, to-from-len(distinct), len(got)-len(distinct))
-	}
-}
-
 // killedConsumers starts one consumer process after the other, each of which kills itself after a few commits.
 type killedConsumers struct {
 	server, db string
@@ -221,15 +180,6 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-}
-
-func stored(t testing.TB, js jetstream.JetStream) uint64 {
-	t.Helper()
-	stream, err := js.Stream(t.Context(), schema.Stream)
-	if err != nil {
-		return 0
-	}
-	return stream.CachedInfo().State.LastSeq
 }
 
 // identities counts the stream's messages and their distinct ids.

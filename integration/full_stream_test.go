@@ -133,12 +133,3 @@ func finish(t *testing.T, p *producer.Producer) {
 func large(n int) schema.Event {
 	return schema.Event{Metrics: []schema.Metric{{Name: "n", Value: fmt.Sprint(n)}, {Name: "ballast", Value: noise(500)}}}
 }
-
-func state(t testing.TB, js jetstream.JetStream) jetstream.StreamState {
-	t.Helper()
-	stream, err := js.Stream(t.Context(), schema.Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return stream.CachedInfo().State
-}

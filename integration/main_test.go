@@ -21,7 +21,6 @@ import (
 	"github.com/katib-stream/katib-stream/consumer"
 	"github.com/katib-stream/katib-stream/internal/testserver"
 	"github.com/katib-stream/katib-stream/katibdb"
-	"github.com/katib-stream/katib-stream/schema"
 )
 
 // With these in its environment the test binary is a consumer, so that a test can kill one.
@@ -214,29 +213,6 @@ func ensureStreams(t testing.TB, js jetstream.JetStream) {
 		_, err := consumer.EnsureStreams(t.Context(), js, streams)
 		return err == nil
 	})
-}
-
-// settled waits until the durable consumer has delivered everything and got every acknowledgement. It hears of a stored
-// message a little after the publisher does, so what it has delivered is compared with what the stream holds.
-func settled(t testing.TB, js jetstream.JetStream) {
-	t.Helper()
-	eventually(t, "every message is acknowledged", func() bool {
-		stream, err := js.Stream(t.Context(), schema.Stream)
-		if err != nil {
-			return false
-		}
-		info, err := durable(t, js)
-		return err == nil && info.Delivered.Stream >= stream.CachedInfo().State.LastSeq && info.NumPending == 0 && info.NumAckPending == 0
-	})
-}
-
-func durable(t testing.TB, js jetstream.JetStream) (*jetstream.ConsumerInfo, error) {
-	t.Helper()
-	cons, err := js.Consumer(t.Context(), schema.Stream, schema.Consumer)
-	if err != nil {
-		return nil, err
-	}
-	return cons.CachedInfo(), nil
 }
 
 // overDatabases runs a test over a fresh database of every kind.
