@@ -23,7 +23,8 @@ const (
 // keepDeadLetters stores the refused among the items in KATIB_DEADLETTERS and returns the items that may go on: the good
 // ones, and the refused whose dead letter is stored. The others are left for redelivery, so that nothing waits for them.
 func (w *worker) keepDeadLetters(ctx context.Context, items []*item) []*item {
-	var group errgroup.Group
+	// The first that cannot be stored ends it for the others: a stream that does not answer must not be waited for by each.
+	group, storing := errgroup.WithContext(ctx)
 	group.SetLimit(deadLettersAtOnce)
 	failed := make([]error, len(items))
 	refused := 0
@@ -33,7 +34,7 @@ func (w *worker) keepDeadLetters(ctx context.Context, items []*item) []*item {
 		}
 		refused++
 		group.Go(func() error {
-			failed[i] = w.storeDeadLetter(ctx, it)
+			failed[i] = w.storeDeadLetter(storing, it)
 			return failed[i]
 		})
 	}

@@ -61,6 +61,7 @@ func (d *dispatcher) dispatch(ctx context.Context, s *session, batch []jetstream
 		}
 		if err != nil {
 			d.drop(part)
+			w.giveBack(part.messages)
 			continue
 		}
 		w.give(part)
@@ -95,7 +96,7 @@ func (d *dispatcher) place(s *session, batch []jetstream.Msg) map[*worker]*deliv
 			parts[at.worker] = part
 		}
 		part.messages = append(part.messages, msg)
-		part.bytes += int64(len(msg.Data()) + len(msg.Subject()) + perMessage)
+		part.bytes += int64(sizeInHand(msg))
 		part.trials[trial]++
 	}
 	for _, part := range parts {
@@ -104,8 +105,18 @@ func (d *dispatcher) place(s *session, batch []jetstream.Msg) map[*worker]*deliv
 	return parts
 }
 
-// perMessage is about what a message takes in memory beside its subject and body.
-const perMessage = 512
+// sizeInHand is about what a message takes in memory.
+func sizeInHand(msg jetstream.Msg) int {
+	const beside, besideHeader = 512, 64
+	size := beside + len(msg.Subject()) + len(msg.Data())
+	for name, values := range msg.Headers() {
+		size += besideHeader + len(name)
+		for _, value := range values {
+			size += len(value)
+		}
+	}
+	return size
+}
 
 func (d *dispatcher) idlest() *worker {
 	idlest := d.workers[0]

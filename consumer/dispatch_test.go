@@ -3,8 +3,10 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -13,11 +15,17 @@ type fakeMsg struct {
 	jetstream.Msg
 	subject string
 	body    []byte
+	header  int // bytes of it
 }
 
 func (m fakeMsg) Subject() string   { return m.subject }
 func (m fakeMsg) Data() []byte      { return m.body }
 func (m fakeMsg) InProgress() error { return nil }
+func (m fakeMsg) Nak() error        { return nil }
+
+func (m fakeMsg) Headers() nats.Header {
+	return nats.Header{"Large": {strings.Repeat("x", m.header)}}
+}
 
 func of(trials ...int) []jetstream.Msg {
 	var batch []jetstream.Msg
@@ -77,7 +85,7 @@ func TestATrialStaysWithOneWorker(t *testing.T) {
 
 func TestDispatchWaitsForRoom(t *testing.T) {
 	d := testDispatcher(t, Config{Workers: 1, BatchBytes: 1 << 10})
-	large := []jetstream.Msg{fakeMsg{subject: "katib.metrics.default.large.me", body: make([]byte, 1<<20)}}
+	large := []jetstream.Msg{fakeMsg{subject: "katib.metrics.default.large.me", body: make([]byte, 1<<9), header: 1 << 20}}
 	if err := d.dispatch(t.Context(), &session{}, large); err != nil {
 		t.Fatalf("a message larger than all the room: %v", err)
 	}

@@ -32,7 +32,7 @@ func (f *fetcher) run(ctx context.Context, to *dispatcher) {
 	pause := newBackOff()
 	defer func() {
 		if f.from != nil {
-			f.from.close()
+			f.from.close(true)
 		}
 	}()
 	for ctx.Err() == nil {
@@ -54,11 +54,6 @@ func (f *fetcher) run(ctx context.Context, to *dispatcher) {
 // fetch gets the next batch: it waits for a first message, then takes what comes within Config.BatchWait, as far as the
 // batch's limits go. An empty batch is no error. After an error the next call works on a new session.
 func (f *fetcher) fetch(ctx context.Context) (batch []jetstream.Msg, err error) {
-	if f.from == nil {
-		if f.from, err = newPuller(f.js, f.cfg.BatchMessages); err != nil {
-			return nil, err
-		}
-	}
 	if err := f.join(ctx); err != nil {
 		return nil, err
 	}
@@ -83,16 +78,26 @@ func (f *fetcher) fetch(ctx context.Context) (batch []jetstream.Msg, err error) 
 	return nil, err
 }
 
-// join makes the current session the fetcher's.
+// join makes the current session the fetcher's, with a puller of its own: what is still on its way to the last one may be
+// of a stream that was made anew since.
 func (f *fetcher) join(ctx context.Context) error {
 	s, err := f.open(ctx, f.stale)
 	if err != nil {
 		return err
 	}
-	if s != f.session {
-		f.session = s
-		f.health.started(fetching)
+	if s == f.session {
+		return nil
 	}
+	if f.from != nil {
+		f.from.close(s.epoch == f.session.epoch)
+		f.from = nil
+	}
+	from, err := newPuller(f.js, f.cfg.BatchMessages)
+	if err != nil {
+		return err
+	}
+	f.from, f.session = from, s
+	f.health.started(fetching)
 	return nil
 }
 
@@ -100,6 +105,11 @@ func (f *fetcher) join(ctx context.Context) error {
 func (f *fetcher) receive(batch []jetstream.Msg, n int, wait time.Duration) ([]jetstream.Msg, error) {
 	f.more = false
 	messages, err := f.from.pull(schema.Consumer, n, f.session.batchBytes, wait)
+	if errors.Is(err, errLarger) { // it was stored when the stream took larger messages
+		var one []jetstream.Msg
+		one, err = f.from.pull(schema.Consumer, 1, 0, wait)
+		messages = append(messages, one...)
+	}
 	for _, msg := range messages {
 		meta, metaErr := msg.Metadata()
 		if metaErr != nil {
@@ -127,10 +137,10 @@ func (f *fetcher) verify() error {
 }
 
 // giveBack has messages delivered again at once, as far as the server hears it.
-func (f *fetcher) giveBack(batch []jetstream.Msg) {
+func (c *Consumer) giveBack(batch []jetstream.Msg) {
 	for _, msg := range batch {
 		if err := msg.Nak(); err != nil {
-			f.log.Debug("give a message back", "error", err)
+			c.log.Debug("give a message back", "error", err)
 			return // they will be delivered again after the acknowledgement wait
 		}
 	}

@@ -77,7 +77,7 @@ func (c *Consumer) trim(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	defer from.close()
+	defer from.close(false)
 	t := trimmer{Consumer: c, session: s, from: from, headers: name, pending: pending, cutoff: cutoff, excess: excess}
 	return t.run(ctx)
 }

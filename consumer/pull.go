@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,6 +16,9 @@ import (
 
 // tooLarge is the status of a request that the next message is too large for; it is that of other conflicts, too.
 const tooLarge = "409"
+
+// errLarger says that the next message does not fit into a request.
+var errLarger = errors.New("the next message is larger")
 
 // answerWait is how long a request may go without the answer that it is over, past its own time.
 const answerWait = 2 * time.Second
@@ -94,7 +98,7 @@ func (p *puller) pull(consumer string, n, maxBytes int, wait time.Duration) ([]j
 			}
 			n -= left
 			if n == 0 && msg.Header.Get("Status") == tooLarge {
-				return batch, fmt.Errorf("the next message is larger than %d bytes", maxBytes)
+				return batch, fmt.Errorf("%w: than %d bytes", errLarger, maxBytes)
 			}
 		}
 	}
@@ -115,11 +119,12 @@ func over(word *nats.Msg) (left int, err error) {
 	}
 }
 
-// close ends the subscription, and has what came and was not returned delivered again.
-func (p *puller) close() {
+// close ends the subscription. With giveBack what came and was not returned is delivered again at once; that is not for
+// messages of a stream that is no more.
+func (p *puller) close(giveBack bool) {
 	_ = p.sub.Unsubscribe() // fails only when the connection is closed
 	for len(p.came) > 0 {
-		if msg := <-p.came; !strings.HasPrefix(msg.Subject, p.inbox) {
+		if msg := <-p.came; giveBack && !strings.HasPrefix(msg.Subject, p.inbox) {
 			_ = (&pulled{msg: msg, conn: p.conn}).Nak() // it is delivered again in any case, later
 		}
 	}

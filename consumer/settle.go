@@ -52,7 +52,7 @@ func (w *worker) transactionOf(items []*item) int {
 	rows, bytes := 0, 0
 	for i, it := range items {
 		rows += it.rows
-		bytes += len(it.stored.Body)
+		bytes += sizeInHand(it.msg)
 		if i > 0 && (rows > w.cfg.BatchRows || bytes > w.cfg.BatchBytes || i >= w.cfg.BatchMessages) {
 			return i
 		}

@@ -102,7 +102,7 @@ func openDB(ctx context.Context, url string) (*katibdb.DB, error) {
 	return db, errors.Join(db.Migrate(ctx))
 }
 
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // eventually polls until done is true, and fails the test when that takes longer than patience.
 func eventually(t testing.TB, what string, done func() bool) {
