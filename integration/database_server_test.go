@@ -179,7 +179,7 @@ type execer interface {
 func (s *databaseServer) limitFiles(t testing.TB) (lift func()) {
 	t.Helper()
 	limit := func(size string) string {
-		return "COPY (SELECT 1) TO PROGRAM 'prlimit --pid $(head -n 1 postmaster.pid) --fsize=" + size + ":'"
+		return "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null && prlimit --pid $(head -n 1 postmaster.pid) --fsize=" + size + ":'"
 	}
 	s.exec(t, `INSERT INTO observation_logs (trial_name, time, metric_name, value) SELECT 'ballast', now(), 'ballast',
 			(SELECT string_agg(md5(i || '-' || j), '') FROM generate_series(1, 1000) j) FROM generate_series(1, 600) i`,

@@ -22,6 +22,7 @@ func TestNothingAPublisherSendsStopsAConsumer(t *testing.T) {
 	const good = `{"metrics":{"m":1}}`
 	noise := make([]byte, 1<<20-schema.PayloadReserve-200)
 	_, _ = rand.Read(noise)
+	noise[0] = 0xff // so that no first line is text by chance
 	manyHeaders := nats.Header{}
 	for i := range 7_000 { // a server takes headers of 64 KiB
 		manyHeaders[fmt.Sprintf("N%d", i)] = []string{""}
