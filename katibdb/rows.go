@@ -52,6 +52,23 @@ func (it *rowIterator) row() (trial string, at time.Time, metric, value string) 
 // timeText is how MySQL and SQLite take a time.
 const timeText = "2006-01-02 15:04:05.000000"
 
+// formatTime writes a time of whole microseconds as timeText: the layouts of RFC 3339 are those that package time is quick
+// at.
+func formatTime(at time.Time) string {
+	const seconds = len("2006-01-02T15:04:05")
+	var buffer [len("2006-01-02T15:04:05.000000000Z")]byte
+	text := at.AppendFormat(buffer[:0], time.RFC3339Nano)
+	text = text[:len(text)-1] // the Z
+	text[len("2006-01-02")] = ' '
+	if len(text) == seconds {
+		text = append(text, '.')
+	}
+	for len(text) < len(timeText) {
+		text = append(text, '0')
+	}
+	return string(text)
+}
+
 // insertMany inserts the rows with statements of many rows each, prepared once per connection. maxRows bounds a
 // statement by its arguments, maxBytes by the packet that the server takes.
 func insertMany(ctx context.Context, s *session, it *rowIterator, maxRows, maxBytes int) error {
@@ -66,7 +83,7 @@ func insertMany(ctx context.Context, s *session, it *rowIterator, maxRows, maxBy
 			}
 			args, size = args[:0], 0
 		}
-		args = append(args, trial, at.Format(timeText), metric, value)
+		args = append(args, trial, formatTime(at), metric, value)
 		size += length
 	}
 	return insertArgs(ctx, s, args, maxRows)

@@ -3,6 +3,7 @@ package katibdb
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/katib-stream/katib-stream/schema"
 )
@@ -53,6 +54,17 @@ func TestNumbered(t *testing.T) {
 	} {
 		if got := numbered(c.query); got != c.want {
 			t.Errorf("%s becomes %s, want %s", c.query, got, c.want)
+		}
+	}
+}
+
+func TestFormatTime(t *testing.T) {
+	for _, micro := range []time.Duration{0, 1, 10, 123_456, 500_000, 999_999} {
+		for _, second := range []time.Time{{}, time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)} {
+			at := second.Add(micro * time.Microsecond)
+			if got, want := formatTime(at), at.Format(timeText); got != want {
+				t.Errorf("formatTime(%v) = %q, want %q", at, got, want)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package schema
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,7 +95,7 @@ func DecodeEvents(body []byte) ([]Event, error) {
 
 // decodeLine takes the line twice, as bytes for the standard library's validity check and as the text to cut from.
 func decodeLine(line []byte, text string) (event Event, blank bool, err error) {
-	if strings.Trim(text, " \t\r") == "" {
+	if skipSpace(text) == "" {
 		return Event{}, true, nil
 	}
 	if !utf8.Valid(line) {
@@ -118,13 +119,12 @@ func hintNaN(text string) string {
 // decodeEvent reads an event out of one valid JSON value.
 func decodeEvent(text string) (Event, error) {
 	var event Event
-	seen := make(map[string]bool, 4)
+	var seen fieldSet
 	err := eachField(text, CodeJSON, "the line", func(name, value string) error {
-		if seen[name] {
-			return refuse(CodeDuplicate, "field %s stands twice", quote(name))
+		err := seen.add(name)
+		if err != nil {
+			return err
 		}
-		seen[name] = true
-		var err error
 		switch name {
 		case "time":
 			event.Time, err = decodeTime(value)
@@ -139,6 +139,29 @@ func decodeEvent(text string) (Event, error) {
 		err = refuse(CodeMetrics, "the event has no metrics")
 	}
 	return event, err
+}
+
+// fieldSet is the names of the fields that a line had so far: the first few in an array, since lines have few.
+type fieldSet struct {
+	few  [4]string
+	n    int
+	many map[string]bool
+}
+
+func (s *fieldSet) add(name string) error {
+	if slices.Contains(s.few[:s.n], name) || s.many[name] {
+		return refuse(CodeDuplicate, "field %s stands twice", quote(name))
+	}
+	if s.n < len(s.few) {
+		s.few[s.n] = name
+		s.n++
+		return nil
+	}
+	if s.many == nil {
+		s.many = map[string]bool{}
+	}
+	s.many[name] = true
+	return nil
 }
 
 func decodeTime(value string) (time.Time, error) {
@@ -185,7 +208,7 @@ func decodeStep(value string) (*int64, error) {
 }
 
 func decodeMetrics(value string) ([]Metric, error) {
-	metrics := make([]Metric, 0, 4)
+	var metrics []Metric
 	err := eachField(value, CodeMetrics, "metrics", func(name, raw string) error {
 		m := Metric{Name: name, Value: raw}
 		switch raw[0] {

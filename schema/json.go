@@ -38,7 +38,16 @@ func eachField(text string, code Code, what string, f func(name, value string) e
 }
 
 func skipSpace(text string) string {
-	return strings.TrimLeft(text, " \t\r\n")
+	for i := range len(text) {
+		if !isSpace(text[i]) {
+			return text[i:]
+		}
+	}
+	return ""
+}
+
+func isSpace(c byte) bool {
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n'
 }
 
 // valueEnd is where the value at the beginning of text ends.
@@ -49,10 +58,11 @@ func valueEnd(text string) int {
 	case '{', '[':
 		return nestedEnd(text)
 	}
-	if end := strings.IndexAny(text, ",}] \t\r\n"); end >= 0 {
-		return end
+	end := 0
+	for end < len(text) && text[end] != ',' && text[end] != '}' && text[end] != ']' && !isSpace(text[end]) {
+		end++
 	}
-	return len(text)
+	return end
 }
 
 func stringEnd(text string) int {

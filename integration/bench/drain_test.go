@@ -81,28 +81,27 @@ func build(b *testing.B) string {
 	return binary
 }
 
-// backlog stores the points, as 8 producers would, perMessage of them in a message.
+// backlog stores the points as 8 producers that report side by side would, perMessage of them in a message.
 func backlog(b *testing.B, url string, perMessage int) {
 	b.Helper()
 	js := connect(b, url)
 	if _, err := consumer.EnsureStreams(b.Context(), js, consumer.StreamConfig{MaxBytes: 1 << 30, DeadLetterMaxBytes: 64 << 20}); err != nil {
 		b.Fatal(err)
 	}
-	for p := range trials {
-		producer := fmt.Sprintf("%032x", p)
-		number := uint64(0)
-		for i := p; i < points; {
-			msg := nats.NewMsg(schema.Subject{Namespace: "default", Trial: trial(i), Producer: producer}.String())
-			for range perMessage {
-				if i >= points {
-					break
-				}
+	numbers := [trials]uint64{}
+	for first := 0; first < points; first += trials * perMessage {
+		for p := range trials {
+			producer := fmt.Sprintf("%032x", p)
+			msg := nats.NewMsg(schema.Subject{Namespace: "default", Trial: trial(p), Producer: producer}.String())
+			for i := first + p; i < min(first+trials*perMessage, points); i += trials {
 				msg.Data = schema.AppendEvent(msg.Data, schema.Event{Time: at(i), Step: new(int64(i)), Metrics: []schema.Metric{{Name: metric, Value: value(i)}}})
 				msg.Data = append(msg.Data, '\n')
-				i += trials
 			}
-			number++
-			msg.Header.Set(schema.HeaderMsgID, schema.MessageID(producer, number))
+			if len(msg.Data) == 0 {
+				continue
+			}
+			numbers[p]++
+			msg.Header.Set(schema.HeaderMsgID, schema.MessageID(producer, numbers[p]))
 			if _, err := js.PublishMsgAsync(msg, jetstream.WithStallWait(time.Minute)); err != nil {
 				b.Fatal(err)
 			}
@@ -135,6 +134,8 @@ func drain(b *testing.B, binary, server, url string, workers int) (rate float64,
 	defer db.Close()
 	command := exec.Command(binary, "consumer", "--server", server, "--db", url, "--workers", strconv.Itoa(workers), "--listen", "", "--log-level", "warn")
 	command.Stderr = os.Stderr
+	cpu0, _ := exec.Command("sh", "-c", "cat /proc/$(pgrep -n mariadbd)/stat | cut -d' ' -f14,15; cat /proc/$PPID/stat | cut -d' ' -f14,15").Output()
+	fmt.Fprintf(os.Stderr, "before %s\n", cpu0)
 	begin := time.Now()
 	if err := command.Start(); err != nil {
 		b.Fatal(err)
@@ -146,6 +147,8 @@ func drain(b *testing.B, binary, server, url string, workers int) (rate float64,
 	if err := command.Wait(); err != nil {
 		b.Fatalf("consumer: %v", err)
 	}
+	cpu1, _ := exec.Command("sh", "-c", "ps -eo cputimes,comm | grep -E 'mariadbd|bench.test|postgres'; cat /proc/$(pgrep -n mariadbd)/stat | cut -d' ' -f14,15; cat /proc/self/../$PPID/stat | cut -d' ' -f14,15").Output()
+	fmt.Fprintf(os.Stderr, "consumer user %v sys %v wall %v\n%s\n", command.ProcessState.UserTime(), command.ProcessState.SystemTime(), took, cpu1)
 	var count int
 	if err := db.SQL().QueryRowContext(b.Context(), "SELECT COUNT(*) FROM observation_logs").Scan(&count); err != nil || count != points {
 		b.Fatalf("%d rows, %v; want %d", count, err, points)
