@@ -108,7 +108,9 @@ func TestConsumerConfig(t *testing.T) {
 		{"inactive_threshold", c.InactiveThreshold, time.Duration(0)},
 		{"deliver_subject", c.DeliverSubject, ""},
 		{"mem_storage", c.MemoryStorage, false},
-		{"max_ack_pending is bounded", c.MaxAckPending > 0, true},
+		// Dead letters that cannot be stored stay pending: they must not use up what the good messages need. The room that a
+		// consumer has bounds what it has in hand.
+		{"max_ack_pending", c.MaxAckPending, -1},
 		{"max_batch", c.MaxRequestBatch, 0},
 	})
 }
