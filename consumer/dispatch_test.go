@@ -113,3 +113,12 @@ func TestTrialToken(t *testing.T) {
 		}
 	}
 }
+
+// A publisher's headers take memory as bodies do.
+func TestSizeInHandCountsHeaders(t *testing.T) {
+	header := nats.Header{"X": {strings.Repeat("x", 900_000)}}
+	msg := &pulled{msg: &nats.Msg{Subject: subject, Header: header}}
+	if size := sizeInHand(msg); size < 900_000 {
+		t.Errorf("size is %d", size)
+	}
+}
