@@ -134,8 +134,6 @@ func drain(b *testing.B, binary, server, url string, workers int) (rate float64,
 	defer db.Close()
 	command := exec.Command(binary, "consumer", "--server", server, "--db", url, "--workers", strconv.Itoa(workers), "--listen", "", "--log-level", "warn")
 	command.Stderr = os.Stderr
-	cpu0, _ := exec.Command("sh", "-c", "cat /proc/$(pgrep -n mariadbd)/stat | cut -d' ' -f14,15; cat /proc/$PPID/stat | cut -d' ' -f14,15").Output()
-	fmt.Fprintf(os.Stderr, "before %s\n", cpu0)
 	begin := time.Now()
 	if err := command.Start(); err != nil {
 		b.Fatal(err)
@@ -147,8 +145,6 @@ func drain(b *testing.B, binary, server, url string, workers int) (rate float64,
 	if err := command.Wait(); err != nil {
 		b.Fatalf("consumer: %v", err)
 	}
-	cpu1, _ := exec.Command("sh", "-c", "ps -eo cputimes,comm | grep -E 'mariadbd|bench.test|postgres'; cat /proc/$(pgrep -n mariadbd)/stat | cut -d' ' -f14,15; cat /proc/self/../$PPID/stat | cut -d' ' -f14,15").Output()
-	fmt.Fprintf(os.Stderr, "consumer user %v sys %v wall %v\n%s\n", command.ProcessState.UserTime(), command.ProcessState.SystemTime(), took, cpu1)
 	var count int
 	if err := db.SQL().QueryRowContext(b.Context(), "SELECT COUNT(*) FROM observation_logs").Scan(&count); err != nil || count != points {
 		b.Fatalf("%d rows, %v; want %d", count, err, points)
