@@ -38,7 +38,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		}
 		for _, flags := range []*pflag.FlagSet{command.Flags(), command.PersistentFlags()} {
 			flags.VisitAll(func(flag *pflag.Flag) {
-				if flag.Name != "help" && !strings.Contains(flag.Usage, " [$KATIB_STREAM_") {
+				if flag.Name != "help" && flag.Name != "version" && !strings.Contains(flag.Usage, " [$KATIB_STREAM_") {
 					t.Errorf("%s --%s does not say which variable sets it: %s", command.CommandPath(), flag.Name, flag.Usage)
 				}
 			})
@@ -88,6 +88,8 @@ func TestUsageErrors(t *testing.T) {
 		"an argument too many":       {args: "trials x", says: `it takes no arguments, but was given "x"`},
 		"a second trial":             {args: "tail a b", says: `it takes one trial, but was given "b" as well`},
 		"no trial to tail":           {args: "tail", says: "tail: no trial is given"},
+		"a pair for the trial":       {args: "publish loss=0.5", says: "publish: the first argument is \"loss=0.5\" where the trial's name should be"},
+		"a pair without a value":     {args: "publish t loss=", says: "publish: \"loss=\" has no value"},
 		"no trial to report":         {args: "publish", says: "publish: no trial is given"},
 		"a broken number":            {args: "publish a loss=1 --step one", says: `publish: --step: "one" is no whole number`},
 		"a broken duration":          {args: "trials --timeout 5", says: `--timeout: "5" is no length of time like 500ms, 10s or 5m`},

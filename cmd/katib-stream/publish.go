@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -38,7 +39,12 @@ nothing after it is sent.`,
   katib-stream publish my-trial --namespace kubeflow loss=0.125
   train | katib-stream publish my-trial -
   katib-stream publish my-trial -o json < events.ndjson`,
-		Args: aTrial,
+		Args: func(command *cobra.Command, args []string) error {
+			if len(args) > 0 && strings.Contains(args[0], "=") {
+				return usagef("the first argument is %q where the trial's name should be", args[0])
+			}
+			return aTrial(command, args)
+		},
 		RunE: func(command *cobra.Command, args []string) error {
 			o.subject.Trial = args[0]
 			o.hasStep = changed(command.Flags(), "step")
@@ -86,6 +92,9 @@ func eventOf(o publishOptions, pairs []string) (schema.Event, error) {
 		if !ok {
 			return event, fmt.Errorf("%q is no NAME=VALUE pair", pair)
 		}
+		if value == "" {
+			return event, fmt.Errorf("%q has no value", pair)
+		}
 		event.Metrics = append(event.Metrics, schema.Metric{Name: name, Value: value})
 	}
 	if o.hasStep {
@@ -98,6 +107,9 @@ func eventOf(o publishOptions, pairs []string) (schema.Event, error) {
 	}
 	return event, event.Validate()
 }
+
+// errNoEvents: a pipe whose first part failed must not look like a report that arrived.
+var errNoEvents = errors.New("there was no event on standard input; nothing was stored")
 
 // published is what publish prints.
 type published struct {
@@ -126,6 +138,9 @@ func (a *app) publish(ctx context.Context, o publishOptions, events source) erro
 	}
 	if reportErr != nil {
 		return stoppedAt(reportErr, accepted)
+	}
+	if accepted == 0 {
+		return errNoEvents
 	}
 	result := published{Namespace: o.subject.Namespace, Trial: o.subject.Trial, Producer: p.ID(), Events: accepted}
 	if o.output == cli.JSON {

@@ -62,7 +62,7 @@ func TestPublishLines(t *testing.T) {
 		"asked for by name":      {stdin: eventLine(1), dash: true, values: "1", says: "stored 1 event of trial"},
 		"no newline at the end":  {stdin: eventLine(1) + strings.TrimSpace(eventLine(2)), values: "1 2", says: "stored 2 events"},
 		"blank lines":            {stdin: "\n" + eventLine(1) + " \t\r\n\n" + eventLine(2) + "\n", values: "1 2", says: "stored 2 events"},
-		"nothing":                {stdin: "", says: "stored 0 events"},
+		"nothing":                {stdin: "\n", status: statusError, says: "there was no event on standard input; nothing was stored"},
 		"no JSON in the middle":  {stdin: eventLine(1) + eventLine(2) + "\nnope\n" + eventLine(3), values: "1 2", status: statusError, says: `line 4: "nope" is not a JSON object; the 2 events before that are stored, nothing after it was sent`},
 		"no event in the middle": {stdin: eventLine(1) + `{"metrics":{}}` + "\n" + eventLine(3), values: "1", status: statusError, says: `line 2: the event has no metrics; the 1 event before that is stored, nothing after it was sent`},
 		"no JSON at the start":   {stdin: "\x1b[2J\n" + eventLine(1), status: statusError, says: `line 1: "\x1b[2J" is not a JSON object; nothing was sent`},

@@ -48,6 +48,7 @@ Every flag can be set in the environment as well; a flag on the command line win
   katib-stream publish my-trial loss=0.5            report by hand
   katib-stream tail my-trial                        watch a trial`,
 		Args:          cobra.ArbitraryArgs, // RunE tells a wrong command
+		Version:       version,             // katib-stream --version
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          helpOrUnknown,
@@ -115,6 +116,7 @@ func help(command *cobra.Command, args []string) error {
 		return unknownCommand(found, rest[0])
 	}
 	found.InitDefaultHelpFlag()
+	found.InitDefaultVersionFlag()
 	return found.Help()
 }
 
