@@ -47,20 +47,29 @@ func (s Subject) Validate() error {
 
 // ParseSubject is the inverse of Subject.String. One trial has exactly one spelling: anything else is an *Error.
 func ParseSubject(subject string) (Subject, error) {
-	rest, ok := strings.CutPrefix(subject, SubjectPrefix+".")
+	tokens, err := tokensAfter(SubjectPrefix, subject, 3, "<namespace>.<trial>.<producer>")
+	if err != nil {
+		return Subject{}, err
+	}
+	s := Subject{Namespace: tokens[0], Trial: tokens[1], Producer: tokens[2]}
+	return s, s.Validate()
+}
+
+// tokensAfter decodes the n tokens that follow the prefix; shape names them in the error.
+func tokensAfter(prefix, subject string, n int, shape string) ([]string, error) {
+	rest, ok := strings.CutPrefix(subject, prefix+".")
 	tokens := strings.Split(rest, ".")
-	if !ok || len(tokens) != 3 {
-		return Subject{}, refuse(CodeSubject, "subject %s is not %s.<namespace>.<trial>.<producer>", quote(subject), SubjectPrefix)
+	if !ok || len(tokens) != n {
+		return nil, refuse(CodeSubject, "subject %s is not %s.%s", quote(subject), prefix, shape)
 	}
 	for i, token := range tokens {
 		decoded, ok := DecodeToken(token)
 		if !ok {
-			return Subject{}, refuse(CodeSubject, "subject token %s: %% may only stand in %%2E and %%25", quote(token))
+			return nil, refuse(CodeSubject, "subject token %s: %% may only stand in %%2E and %%25", quote(token))
 		}
 		tokens[i] = decoded
 	}
-	s := Subject{Namespace: tokens[0], Trial: tokens[1], Producer: tokens[2]}
-	return s, s.Validate()
+	return tokens, nil
 }
 
 // TrialFilter is the subject filter that matches every producer of a trial; namespace "*" matches every namespace.
