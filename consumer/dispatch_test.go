@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,6 +23,8 @@ func (m fakeMsg) Subject() string   { return m.subject }
 func (m fakeMsg) Data() []byte      { return m.body }
 func (m fakeMsg) InProgress() error { return nil }
 func (m fakeMsg) Nak() error        { return nil }
+
+func (m fakeMsg) NakWithDelay(time.Duration) error { return nil }
 
 func (m fakeMsg) Headers() nats.Header {
 	return nats.Header{"Large": {strings.Repeat("x", m.header)}}
@@ -111,14 +114,5 @@ func TestTrialToken(t *testing.T) {
 		if got := trialToken(subject); got != want {
 			t.Errorf("%s: got %q, want %q", subject, got, want)
 		}
-	}
-}
-
-// A publisher's headers take memory as bodies do.
-func TestSizeInHandCountsHeaders(t *testing.T) {
-	header := nats.Header{"X": {strings.Repeat("x", 900_000)}}
-	msg := &pulled{msg: &nats.Msg{Subject: subject, Header: header}}
-	if size := sizeInHand(msg); size < 900_000 {
-		t.Errorf("size is %d", size)
 	}
 }

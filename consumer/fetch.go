@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/katib-stream/katib-stream/internal/pull"
 	"github.com/katib-stream/katib-stream/schema"
 )
 
@@ -21,7 +22,7 @@ var errAnew = errors.New("the stream was made anew")
 // fetcher gets messages from the stream and hands them to the workers.
 type fetcher struct {
 	*Consumer
-	from    *puller
+	from    *pull.Puller
 	session *session
 	stale   *session // the session that failed last
 	more    bool     // the stream holds more, so there is no need to wait for a first message
@@ -32,7 +33,7 @@ func (f *fetcher) run(ctx context.Context, to *dispatcher) {
 	pause := newBackOff()
 	defer func() {
 		if f.from != nil {
-			f.from.close(true)
+			f.from.Close(true)
 		}
 	}()
 	for ctx.Err() == nil {
@@ -89,10 +90,10 @@ func (f *fetcher) join(ctx context.Context) error {
 		return nil
 	}
 	if f.from != nil {
-		f.from.close(s.epoch == f.session.epoch)
+		f.from.Close(s.epoch == f.session.epoch)
 		f.from = nil
 	}
-	from, err := newPuller(f.js, f.cfg.BatchMessages)
+	from, err := pull.New(f.js, f.cfg.BatchMessages)
 	if err != nil {
 		return err
 	}
@@ -104,10 +105,10 @@ func (f *fetcher) join(ctx context.Context) error {
 // receive appends up to n messages to batch.
 func (f *fetcher) receive(batch []jetstream.Msg, n int, wait time.Duration) ([]jetstream.Msg, error) {
 	f.more = false
-	messages, err := f.from.pull(schema.Consumer, n, f.session.batchBytes, wait)
-	if errors.Is(err, errLarger) { // it was stored when the stream took larger messages
+	messages, err := f.from.Pull(schema.Consumer, n, f.session.batchBytes, wait)
+	if errors.Is(err, pull.ErrLarger) { // it was stored when the stream took larger messages
 		var one []jetstream.Msg
-		one, err = f.from.pull(schema.Consumer, 1, 0, wait)
+		one, err = f.from.Pull(schema.Consumer, 1, 0, wait)
 		messages = append(messages, one...)
 	}
 	for _, msg := range messages {

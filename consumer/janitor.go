@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/katib-stream/katib-stream/internal/pull"
 	"github.com/katib-stream/katib-stream/katibdb"
 	"github.com/katib-stream/katib-stream/schema"
 )
@@ -73,11 +74,11 @@ func (c *Consumer) trim(ctx context.Context, s *session) error {
 	}
 	name, pending := headers.CachedInfo().Name, headers.CachedInfo().NumPending
 	defer func() { _ = s.stream.DeleteConsumer(context.WithoutCancel(ctx), name) }() // or it ends when it is idle
-	from, err := newPuller(c.js, janitorBatch)
+	from, err := pull.New(c.js, janitorBatch)
 	if err != nil {
 		return err
 	}
-	defer from.close(false)
+	defer from.Close(false)
 	t := trimmer{Consumer: c, session: s, from: from, headers: name, pending: pending, cutoff: cutoff, excess: excess}
 	return t.run(ctx)
 }
@@ -101,7 +102,7 @@ func excessBytes(info *jetstream.StreamInfo, largest int) int64 {
 type trimmer struct {
 	*Consumer
 	session *session
-	from    *puller
+	from    *pull.Puller
 	headers string // the consumer that they are read with
 	read    uint64 // how many messages were
 	pending uint64 // and how many are not yet
@@ -146,7 +147,7 @@ func (t *trimmer) candidates(ctx context.Context) (refs []katibdb.Ref, more bool
 	if t.pending == 0 {
 		return nil, false, nil
 	}
-	batch, err := t.from.pull(t.headers, int(min(t.pending, janitorBatch)), 0, time.Second)
+	batch, err := t.from.Pull(t.headers, int(min(t.pending, janitorBatch)), 0, time.Second)
 	if err != nil {
 		return nil, false, fmt.Errorf("read headers: %w", err)
 	}

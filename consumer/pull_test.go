@@ -35,9 +35,19 @@ func testFetcher(t *testing.T, js jetstream.JetStream, cfg Config) *fetcher {
 // What a request that is over still brings may be of a stream that is no more: under the new stream's epoch it would be
 // another message.
 func TestNothingIsCarriedIntoAStreamMadeAnew(t *testing.T) {
+	const next = "$JS.API.CONSUMER.MSG.NEXT.KATIB_METRICS.katib-db"
 	js := connect(t, testserver.NATS(t).URL())
+	requests, err := js.Conn().SubscribeSync(next)
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := testFetcher(t, js, Config{})
 	old := f.session.epoch
+	first, err := requests.NextMsg(patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inbox := first.Reply[:strings.LastIndexByte(first.Reply, '.')]
 	for range 3 {
 		publish(t, js, "katib.metrics.default.old.hand", report)
 	}
@@ -45,10 +55,13 @@ func TestNothingIsCarriedIntoAStreamMadeAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := js.Conn().PublishRequest("$JS.API.CONSUMER.MSG.NEXT.KATIB_METRICS.katib-db", f.from.inbox+".0", request); err != nil {
+	if err := js.Conn().PublishRequest(next, inbox+".0", request); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the late deliveries came", func() bool { return len(f.from.came) >= 3 })
+	eventually(t, "the late deliveries are out", func() bool { return durable(t, js).NumAckPending == 3 })
+	if err := js.Conn().Flush(); err != nil { // what was sent before the answer has come
+		t.Fatal(err)
+	}
 	if err := js.DeleteStream(t.Context(), schema.Stream); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +147,7 @@ func TestSilentDeadLetterStreamIsWaitedForOnce(t *testing.T) {
 	w := newWorker(f.Consumer, 0)
 	var items []*item
 	for i := range 3 * deadLettersAtOnce {
-		it := &item{msg: &pulled{msg: nats.NewMsg(subject), conn: js.Conn()}}
+		it := &item{msg: fakeMsg{subject: subject}}
 		it.stored.Subject, it.stored.Sequence = subject, uint64(i)
 		if i > 0 {
 			it.refuse(schema.StageDecode, errors.New("bad"))

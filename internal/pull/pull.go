@@ -1,4 +1,5 @@
-package consumer
+// Package pull requests messages of pull consumers of the stream KATIB_METRICS.
+package pull
 
 import (
 	"encoding/json"
@@ -17,18 +18,18 @@ import (
 // tooLarge is the status of a request that the next message is too large for; it is that of other conflicts, too.
 const tooLarge = "409"
 
-// errLarger says that the next message does not fit into a request.
-var errLarger = errors.New("the next message is larger")
+// ErrLarger says that the next message does not fit into a request.
+var ErrLarger = errors.New("the next message is larger")
 
 // answerWait is how long a request may go without the answer that it is over, past its own time.
 const answerWait = 2 * time.Second
 
-// puller requests messages of consumers of KATIB_METRICS, over one subscription for all of its requests. The client's own
+// Puller requests messages of consumers of KATIB_METRICS, over one subscription for all of its requests. The client's own
 // Fetch will not do: it has a subscription for each request and leaves it when it hears that the request is over, but
 // nats-server says so before it delivers the last messages when the consumer has replicas (they wait for a majority, the
 // word of a full batch or of too many bytes does not); those messages would be delivered to nobody, again and again. Also,
 // it takes a message without a body for a word of the server when the publisher gave it a header Status.
-type puller struct {
+type Puller struct {
 	conn     *nats.Conn
 	prefix   string // of subjects of requests
 	inbox    string // the answers to request N are for <inbox>.N
@@ -37,10 +38,10 @@ type puller struct {
 	requests int
 }
 
-// newPuller makes one for requests of at most so many messages.
-func newPuller(js jetstream.JetStream, most int) (*puller, error) {
+// New makes one for requests of at most so many messages.
+func New(js jetstream.JetStream, most int) (*Puller, error) {
 	const words = 1_024 // room for what the server says beside
-	p := &puller{conn: js.Conn(), prefix: apiPrefix(js.Options()), inbox: js.Conn().NewInbox(), came: make(chan *nats.Msg, 2*most+words)}
+	p := &Puller{conn: js.Conn(), prefix: APIPrefix(js.Options()), inbox: js.Conn().NewInbox(), came: make(chan *nats.Msg, 2*most+words)}
 	sub, err := p.conn.ChanSubscribe(p.inbox+".*", p.came)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to deliveries: %w", err)
@@ -49,8 +50,8 @@ func newPuller(js jetstream.JetStream, most int) (*puller, error) {
 	return p, nil
 }
 
-// apiPrefix is what the client begins its own requests with, but does not tell.
-func apiPrefix(options jetstream.JetStreamOptions) string {
+// APIPrefix is what the client begins its own requests with, but does not tell.
+func APIPrefix(options jetstream.JetStreamOptions) string {
 	switch {
 	case options.Domain != "":
 		return "$JS." + options.Domain + ".API."
@@ -61,9 +62,9 @@ func apiPrefix(options jetstream.JetStreamOptions) string {
 	}
 }
 
-// pull asks a consumer for up to n messages of together up to maxBytes (0 for any number), and returns what came until
+// Pull asks a consumer for up to n messages of together up to maxBytes (0 for any number), and returns what came until
 // the server said that the request is over. What is delivered later comes with the next call.
-func (p *puller) pull(consumer string, n, maxBytes int, wait time.Duration) ([]jetstream.Msg, error) {
+func (p *Puller) Pull(consumer string, n, maxBytes int, wait time.Duration) ([]jetstream.Msg, error) {
 	p.requests++
 	inbox := p.inbox + "." + strconv.Itoa(p.requests)
 	request, err := json.Marshal(struct {
@@ -98,7 +99,7 @@ func (p *puller) pull(consumer string, n, maxBytes int, wait time.Duration) ([]j
 			}
 			n -= left
 			if n == 0 && msg.Header.Get("Status") == tooLarge {
-				return batch, fmt.Errorf("%w: than %d bytes", errLarger, maxBytes)
+				return batch, fmt.Errorf("%w: than %d bytes", ErrLarger, maxBytes)
 			}
 		}
 	}
@@ -119,9 +120,9 @@ func over(word *nats.Msg) (left int, err error) {
 	}
 }
 
-// close ends the subscription. With giveBack what came and was not returned is delivered again at once; that is not for
+// Close ends the subscription. With giveBack what came and was not returned is delivered again at once; that is not for
 // messages of a stream that is no more.
-func (p *puller) close(giveBack bool) {
+func (p *Puller) Close(giveBack bool) {
 	_ = p.sub.Unsubscribe() // fails only when the connection is closed
 	for len(p.came) > 0 {
 		if msg := <-p.came; giveBack && !strings.HasPrefix(msg.Subject, p.inbox) {

@@ -1,4 +1,4 @@
-package consumer
+package pull
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// pulled is a message that a puller got.
+// pulled is a message that a Puller got.
 type pulled struct {
 	msg     *nats.Msg
 	conn    *nats.Conn
