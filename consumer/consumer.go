@@ -28,9 +28,11 @@ type Store interface {
 
 // History is what the janitor needs of Katib DB.
 type History interface {
-	FirstUnpersisted(ctx context.Context, refs []katibdb.Ref) (int, error)
+	Persisted(ctx context.Context, refs []katibdb.Ref) ([]bool, error)
 	Forget(ctx context.Context, epoch string, below uint64) error
 	Unbind(ctx context.Context, before time.Time) error
+	PendingPurges(ctx context.Context) ([]katibdb.Purge, error)
+	PurgeDone(ctx context.Context, p katibdb.Purge) error
 }
 
 // Database is Katib DB as the consumer sees it; *katibdb.DB is one.

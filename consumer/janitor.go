@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,7 +32,10 @@ func (c *Consumer) keepHouse(ctx context.Context) error {
 		if s == nil {
 			continue
 		}
-		err := c.trim(ctx, s)
+		err := c.purgeDeleted(ctx, s)
+		if err == nil {
+			err = c.trim(ctx, s)
+		}
 		if err == nil {
 			err = c.ask(ctx, func(ctx context.Context) error { return c.db.Unbind(ctx, time.Now().Add(-c.cfg.History)) })
 		}
@@ -116,13 +120,17 @@ func (t *trimmer) run(ctx context.Context) error {
 		if err != nil || len(refs) == 0 {
 			return err
 		}
-		n := 0
+		var persisted []bool
 		err = t.ask(ctx, func(ctx context.Context) (err error) {
-			n, err = t.db.FirstUnpersisted(ctx, refs)
+			persisted, err = t.db.Persisted(ctx, refs)
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("look up what is persisted: %w", err)
+		}
+		n := slices.Index(persisted, false)
+		if n < 0 {
+			n = len(refs)
 		}
 		more = more && n == len(refs)
 		if n == 0 {
@@ -176,7 +184,9 @@ func (t *trimmer) refOf(msg jetstream.Msg, meta *jetstream.MsgMetadata) katibdb.
 	decoded, _ := schema.Decode(schema.Stored{
 		Subject: msg.Subject(), Header: msg.Headers(), Epoch: t.session.epoch, Sequence: meta.Sequence.Stream,
 	})
-	return katibdb.Ref{Subject: decoded.Subject, Identity: decoded.Identity, Epoch: t.session.epoch, Sequence: meta.Sequence.Stream}
+	return katibdb.Ref{
+		Subject: decoded.Subject, Identity: decoded.Identity, Epoch: t.session.epoch, Sequence: meta.Sequence.Stream, Time: meta.Timestamp,
+	}
 }
 
 // belowFloor lowers a sequence to what is acknowledged: purging messages in flight has confused servers.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,12 +24,13 @@ const patience = 20 * time.Second
 // fakeDB stands in for Katib DB where a test needs it to fail in a certain way; what a real one does is tested in
 // katibdb and in integration.
 type fakeDB struct {
-	persist          func(batch []katibdb.Message) ([]katibdb.Outcome, error)
-	firstUnpersisted func(refs []katibdb.Ref) int
-	forgotten        chan uint64
+	persist   func(batch []katibdb.Message) ([]katibdb.Outcome, error)
+	persisted func(ref katibdb.Ref) bool // nil: nothing is
+	forgotten chan uint64
 
-	mu   sync.Mutex
-	kept []katibdb.Message
+	mu     sync.Mutex
+	kept   []katibdb.Message
+	purges []katibdb.Purge
 }
 
 func (f *fakeDB) Persist(_ context.Context, batch []katibdb.Message) ([]katibdb.Outcome, error) {
@@ -49,13 +51,27 @@ func (f *fakeDB) messages() []katibdb.Message {
 	return append([]katibdb.Message(nil), f.kept...)
 }
 
+func (f *fakeDB) PendingPurges(context.Context) ([]katibdb.Purge, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.purges), nil
+}
+
+func (f *fakeDB) PurgeDone(_ context.Context, p katibdb.Purge) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.purges = slices.DeleteFunc(f.purges, func(q katibdb.Purge) bool { return p == q })
+	return nil
+}
+
 func (f *fakeDB) Ping(context.Context) error { return nil }
 
-func (f *fakeDB) FirstUnpersisted(_ context.Context, refs []katibdb.Ref) (int, error) {
-	if f.firstUnpersisted == nil {
-		return 0, nil
+func (f *fakeDB) Persisted(_ context.Context, refs []katibdb.Ref) ([]bool, error) {
+	answers := make([]bool, len(refs))
+	for i, ref := range refs {
+		answers[i] = f.persisted != nil && f.persisted(ref)
 	}
-	return f.firstUnpersisted(refs), nil
+	return answers, nil
 }
 
 func (f *fakeDB) Forget(_ context.Context, _ string, below uint64) error {

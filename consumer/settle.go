@@ -72,7 +72,7 @@ func (w *worker) decode(s *session, msg jetstream.Msg) *item {
 		Time:     meta.Timestamp,
 	}}
 	decoded, err := schema.Decode(it.stored)
-	it.message = katibdb.Message{Message: decoded, Epoch: it.stored.Epoch, Sequence: it.stored.Sequence}
+	it.message = katibdb.Message{Message: decoded, Epoch: it.stored.Epoch, Sequence: it.stored.Sequence, Time: it.stored.Time}
 	for _, event := range decoded.Events {
 		it.rows += len(event.Metrics)
 	}

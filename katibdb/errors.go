@@ -13,6 +13,9 @@ import (
 // ErrData says that a batch holds something that the database will never take, whenever it is tried.
 var ErrData = errors.New("the database does not take this value")
 
+// ErrNoStream says that the stream could not be asked; DeleteTrial then does without it.
+var ErrNoStream = errors.New("the stream is away")
+
 // The data errors are explicit lists, not classes: among their neighbours are errors that pass. An exhausted
 // AUTO_INCREMENT or sequence, a full disk or a lost table must never make dead letters of good messages.
 

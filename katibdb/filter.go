@@ -23,11 +23,10 @@ type receiptKey struct {
 
 // trialRow is a row of stream_trials.
 type trialRow struct {
-	name            string
-	namespace       string // "" while no real namespace reported
-	seenAt          int64  // seconds since 1970
-	deletedEpoch    string
-	deletedSequence uint64
+	name      string
+	namespace string // "" while no real namespace reported
+	seenAt    int64  // seconds since 1970
+	deletion  Deletion
 }
 
 // producerRow is a row of stream_producers.
@@ -115,7 +114,8 @@ func filter(batch []Message, known state, now time.Time) plan {
 		p.account(producer, m, key)
 	}
 	for _, trial := range trials {
-		if *trial != known.trials[trial.name] {
+		before := known.trials[trial.name]
+		if trial.namespace != before.namespace || trial.seenAt != before.seenAt {
 			p.trials = append(p.trials, *trial)
 		}
 	}
@@ -161,10 +161,7 @@ func entry(met map[string]*trialRow, known map[string]trialRow, name string) *tr
 
 // deleted reports whether a message is from before its trial's deletion.
 func deleted(m *Message, trial trialRow, producer producerRow) bool {
-	if m.Identity.Numbered() && producer.deleted {
-		return true
-	}
-	return trial.deletedEpoch != "" && m.Epoch == trial.deletedEpoch && m.Sequence <= trial.deletedSequence
+	return (m.Identity.Numbered() && producer.deleted) || trial.deletion.covers(m)
 }
 
 // has reports whether a message is persisted.

@@ -51,7 +51,7 @@ func stateOf(trials []trialRow, producers []producerRow, receipts ...receiptKey)
 
 func TestFilter(t *testing.T) {
 	bound := trialRow{name: "t", namespace: "n", seenAt: now.Unix()}
-	gone := trialRow{name: "t", deletedEpoch: "e", deletedSequence: 10}
+	gone := trialRow{name: "t", deletion: Deletion{At: now, Epoch: "e", Sequence: 10}}
 	at5 := producerOf(producerRow{watermark: 5, receipts: 1, messages: 6}, "n", "t", "p")
 	receipt8 := receiptKey{at5.producerKey, 8}
 	for _, c := range []struct {

@@ -4,64 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/katib-stream/katib-stream/schema"
 )
-
-// FirstUnpersisted returns the index of the first of the messages that is not persisted, len(refs) if all are. Dead
-// letters that are recorded, and messages of a trial that was deleted after them, count as persisted.
-func (db *DB) FirstUnpersisted(ctx context.Context, refs []Ref) (int, error) {
-	s, err := db.acquire(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("look up what is persisted: %w", err)
-	}
-	n, err := s.firstUnpersisted(ctx, refs)
-	db.release(s, err == nil)
-	if err != nil {
-		return 0, fmt.Errorf("look up what is persisted: %w", err)
-	}
-	return n, nil
-}
-
-// firstUnpersisted reads without locks: what is persisted stays so.
-func (s *session) firstUnpersisted(ctx context.Context, refs []Ref) (int, error) {
-	batch := make([]Message, len(refs))
-	asked := make([]receiptKey, len(refs))
-	for i, ref := range refs {
-		batch[i] = Message{Message: schema.Message{Subject: ref.Subject, Identity: ref.Identity}, Epoch: ref.Epoch, Sequence: ref.Sequence}
-		asked[i] = keyOf(ref.Subject, ref.Identity)
-	}
-	keys := keysOf(batch)
-	trials, err := s.readTrials(ctx, keys.trials, "")
-	if err != nil {
-		return 0, err
-	}
-	producers, err := s.readProducers(ctx, keys.producers)
-	if err != nil {
-		return 0, err
-	}
-	covered := func(i int) bool {
-		producer, trial := producers[asked[i].producerKey], trials[asked[i].trial]
-		return (refs[i].Identity.Numbered() && asked[i].number <= producer.watermark) || deleted(&batch[i], trial, producer)
-	}
-	var rest []int
-	var unsaid []receiptKey
-	for i := range refs {
-		if !covered(i) {
-			rest, unsaid = append(rest, i), append(unsaid, asked[i])
-		}
-	}
-	receipts, err := s.readReceipts(ctx, unsaid)
-	if err != nil {
-		return 0, err
-	}
-	for _, i := range rest {
-		if !receipts[asked[i]] {
-			return i, nil
-		}
-	}
-	return len(refs), nil
-}
 
 // Forget deletes the receipts of messages without a number that have left the stream: those of the epoch whose sequence
 // is below the given one. Nothing delivers them again.

@@ -14,6 +14,8 @@ type Message struct {
 	// Epoch and Sequence are the message's place in the stream.
 	Epoch    string
 	Sequence uint64
+	// Time is when the stream stored the message; zero means unknown.
+	Time time.Time
 	// Dead says that only the fact is to be recorded: the message is a dead letter, stored as one, and its events, if
 	// there are any, are not persisted. A dead message may lack a valid subject; it is then recorded under no trial.
 	Dead bool
@@ -40,6 +42,7 @@ type Ref struct {
 	Identity schema.Identity
 	Epoch    string
 	Sequence uint64
+	Time     time.Time
 }
 
 // Row is one row of observation_logs.

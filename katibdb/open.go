@@ -46,7 +46,7 @@ func Open(_ context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", cfg, err)
 	}
-	const others = 4 // for what runs beside the transactions: pings, migrations, reads
+	const others = 8 // for what runs beside the transactions: pings, migrations, reads
 	pool.SetMaxOpenConns(cfg.MaxConns + others)
 	pool.SetMaxIdleConns(cfg.MaxConns + others)
 	pool.SetConnMaxIdleTime(5 * time.Minute)

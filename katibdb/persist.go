@@ -68,7 +68,7 @@ func (db *DB) lock(ctx context.Context, s *session, keys keys) (map[string]trial
 	return trials, err
 }
 
-// lookUp reads what the database knows of the batch's producers and messages. The trials are locked, so it stays true.
+// lookUp reads what the database knows of the batch's producers and messages. While the trials are locked it stays true.
 func (s *session) lookUp(ctx context.Context, keys keys, batch []Message) (state, error) {
 	producers, err := s.readProducers(ctx, keys.producers)
 	if err != nil {
@@ -77,14 +77,17 @@ func (s *session) lookUp(ctx context.Context, keys keys, batch []Message) (state
 	var asked []receiptKey
 	for i := range batch {
 		key := keyOf(batch[i].Subject, batch[i].Identity)
-		producer := producers[key.producerKey]
-		// Of most messages the watermark says it all.
-		if !batch[i].Identity.Numbered() || (producer.receipts > 0 && key.number > producer.watermark) {
+		if onlyReceipt(key, batch[i].Identity.Numbered(), producers[key.producerKey]) {
 			asked = append(asked, key)
 		}
 	}
 	receipts, err := s.readReceipts(ctx, asked)
 	return state{producers: producers, receipts: receipts}, err
+}
+
+// onlyReceipt reports whether only a receipt can say that a message is persisted: of most the watermark says it all.
+func onlyReceipt(key receiptKey, numbered bool, producer producerRow) bool {
+	return !numbered || (producer.receipts > 0 && key.number > producer.watermark)
 }
 
 // write carries a plan out.

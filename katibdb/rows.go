@@ -2,8 +2,6 @@ package katibdb
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"math/bits"
 	"time"
 )
@@ -107,31 +105,4 @@ func insertArgs(ctx context.Context, s *session, args []any, maxRows int) error 
 
 func insertStatement(rows int) string {
 	return "INSERT INTO observation_logs (trial_name, time, metric_name, value) VALUES " + values(rows, 4)
-}
-
-// Rows returns a trial's rows as Katib reads them: by time, and of equal times in the order of their insertion.
-func (db *DB) Rows(ctx context.Context, trial string) ([]Row, error) {
-	query := db.dialect.rebind("SELECT trial_name, time, metric_name, value FROM observation_logs WHERE trial_name = ? ORDER BY time, id")
-	found, err := db.pool.QueryContext(ctx, query, trial)
-	if err != nil {
-		return nil, fmt.Errorf("read rows of %s: %w", trial, err)
-	}
-	defer found.Close()
-	var rows []Row
-	for found.Next() {
-		var name string
-		var at sql.NullTime
-		var row Row
-		if err := found.Scan(&name, &at, &row.Metric, &row.Value); err != nil {
-			return nil, fmt.Errorf("read rows of %s: %w", trial, err)
-		}
-		if name == trial { // Katib's column may compare without case
-			row.Time = at.Time.UTC()
-			rows = append(rows, row)
-		}
-	}
-	if err := found.Err(); err != nil {
-		return nil, fmt.Errorf("read rows of %s: %w", trial, err)
-	}
-	return rows, nil
 }

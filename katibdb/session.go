@@ -128,6 +128,16 @@ func (db *DB) transaction(ctx context.Context, f func(ctx context.Context, s *se
 	return nil
 }
 
+// read runs f on a connection that no transaction waits for. Each statement sees what is committed when it begins.
+func (db *DB) read(ctx context.Context, f func(s *session) error) error {
+	conn, err := db.pool.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", db.cfg, err)
+	}
+	defer conn.Close()
+	return f(&session{conn: conn, dialect: db.dialect})
+}
+
 // rollback reports whether the session is good for another transaction.
 func (s *session) rollback(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)

@@ -13,7 +13,7 @@ const (
 )
 
 const (
-	trialColumns    = "trial_name, namespace, seen_at, deleted_epoch, deleted_sequence"
+	trialColumns    = "trial_name, namespace, seen_at, deleted_at, deleted_epoch, deleted_sequence"
 	producerColumns = "trial_name, namespace, producer, watermark, receipts, final_number, messages, events, dead, deleted"
 	receiptColumns  = "trial_name, namespace, source, number, dead, epoch, sequence"
 )
@@ -43,7 +43,9 @@ func (s *session) readTrials(ctx context.Context, names []string, lock string) (
 		query := "SELECT " + trialColumns + " FROM stream_trials WHERE trial_name IN " + list(len(names)) + " ORDER BY trial_name" + lock
 		return s.query(ctx, "read trials", query, anys(names), func(rows *sql.Rows) error {
 			var t trialRow
-			err := rows.Scan(&t.name, &t.namespace, &t.seenAt, &t.deletedEpoch, &t.deletedSequence)
+			var deletedAt int64
+			err := rows.Scan(&t.name, &t.namespace, &t.seenAt, &deletedAt, &t.deletion.Epoch, &t.deletion.Sequence)
+			t.deletion.At = fromMillis(deletedAt)
 			trials[t.name] = t
 			return err
 		})

@@ -31,10 +31,22 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"unbinding", unbinding},
 		{"dead letters", deadLetters},
 		{"deletion", deletion},
+		{"deletion without a stream", deletionWithoutStream},
+		{"a second deletion", secondDeletion},
+		{"a late spool", lateSpool},
+		{"purges", purges},
+		{"deletion of Katib's own", katibsTrials},
 		{"deletion and workers", deletionAndWorkers},
+		{"deletion race", deletionRace},
 		{"a trial's row is gone", rowGone},
-		{"first unpersisted", firstUnpersisted},
+		{"persisted", persisted},
+		{"persisted meanwhile", persistedMeanwhile},
 		{"many refs", manyRefs},
+		{"trials", trials},
+		{"watermarks", watermarks},
+		{"log queries", logQueries},
+		{"Katib's rows", katibsRows},
+		{"a log ends early", logEnds},
 		{"forgetting", forgetting},
 		{"names", names},
 		{"values", values},
@@ -131,7 +143,7 @@ func event(at time.Time, metric, value string) schema.Event {
 }
 
 func ref(m katibdb.Message) katibdb.Ref {
-	return katibdb.Ref{Subject: m.Subject, Identity: m.Identity, Epoch: m.Epoch, Sequence: m.Sequence}
+	return katibdb.Ref{Subject: m.Subject, Identity: m.Identity, Epoch: m.Epoch, Sequence: m.Sequence, Time: m.Time}
 }
 
 // persist persists a batch and checks the outcomes: "PPD" is Persisted, Persisted, Duplicate; X is Deleted, F Foreign.
@@ -199,13 +211,16 @@ func exec(t testing.TB, db *katibdb.DB, statement string) {
 	}
 }
 
-func last(sequence uint64) func(context.Context) (uint64, error) {
-	return func(context.Context) (uint64, error) { return sequence, nil }
-}
-
+// deleteTrial deletes a trial when the stream's last sequence is the given one.
 func deleteTrial(t testing.TB, db *katibdb.DB, trial string, sequence uint64) {
 	t.Helper()
-	if err := db.DeleteTrial(t.Context(), trial, epoch, last(sequence)); err != nil {
+	deleteAt(t, db, trial, epoch, sequence, time.Now())
+}
+
+func deleteAt(t testing.TB, db *katibdb.DB, trial, epoch string, sequence uint64, at time.Time) {
+	t.Helper()
+	look := func(context.Context) (string, uint64, time.Time, error) { return epoch, sequence, at, nil }
+	if err := db.DeleteTrial(t.Context(), trial, look); err != nil {
 		t.Fatal(err)
 	}
 }

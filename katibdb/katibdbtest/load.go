@@ -118,7 +118,7 @@ func closed(t *testing.T, url string) {
 	if _, err := db.Persist(t.Context(), messages(2)); err == nil {
 		t.Error("a closed database persists")
 	}
-	if _, err := db.FirstUnpersisted(t.Context(), []katibdb.Ref{{Subject: schema.Subject{Trial: "trial"}}}); err == nil {
+	if _, err := db.Persisted(t.Context(), []katibdb.Ref{{Subject: schema.Subject{Trial: "trial"}}}); err == nil {
 		t.Error("a closed database answers")
 	}
 	if err := db.Ping(t.Context()); err == nil {

@@ -1,11 +1,9 @@
 package katibdbtest
 
 import (
-	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -77,109 +75,13 @@ func deadLetters(t *testing.T, url string) {
 	persist(t, db, "P", bad)
 	persist(t, db, "P", numbered("team", "other-trial", "p", 1))
 	// What is dead is settled.
-	if n, err := db.FirstUnpersisted(t.Context(), []katibdb.Ref{ref(dead), ref(nowhere), ref(other)}); n != 3 || err != nil {
-		t.Fatalf("FirstUnpersisted of dead letters: %d, %v", n, err)
-	}
-}
-
-func deletion(t *testing.T, url string) {
-	db := migrated(t, url)
-	neighbour := numbered("team", "trial-2", "p", 1)
-	persist(t, db, "PPPPP", message(1), message(3), opaque("mine", 4), neighbour, numbered("team", "Trial", "p", 1))
-	deleteTrial(t, db, "trial", 10)
-	deleteTrial(t, db, "trial", 10) // repeated
-	wantValues(t, db, "trial")
-	wantValues(t, db, "trial-2", "1")
-	wantValues(t, db, "Trial", "1")
-	wantNumber(t, db, 0, receipts)
-	wantNumber(t, db, 1, "SELECT COUNT(*) FROM stream_trials WHERE purge_pending AND deleted_sequence = 10 AND deleted_at > 0")
-
-	spooled := message(7) // from a producer that was known, stored after the deletion
-	spooled.Sequence = 99
-	persist(t, db, "XXXX", message(1), message(2), opaque("mine", 4), spooled)
-	unseen := numbered("team", "trial", "unseen", 10)
-	persist(t, db, "XX", unseen, opaque("mine too", 9))
-	wantValues(t, db, "trial")
-
-	// A new trial of the same name, and the same sequence in a stream that was made anew.
-	fresh := numbered("team", "trial", "fresh", 1)
-	fresh.Sequence = 11
-	anew := numbered("team", "trial", "anew", 2)
-	anew.Epoch = "another epoch"
-	persist(t, db, "PPP", fresh, anew, opaque("mine", 12))
-	persist(t, db, "D", fresh)
-	wantValues(t, db, "trial", "1", "2", "12")
-
-	failed := errors.New("the stream is away")
-	err := db.DeleteTrial(t.Context(), "trial", epoch, func(context.Context) (uint64, error) { return 0, failed })
-	if !errors.Is(err, failed) {
-		t.Fatalf("the stream's error is lost: %v", err)
-	}
-	wantValues(t, db, "trial", "1", "2", "12")
-	deleteTrial(t, db, "never-seen", 11)
-	persist(t, db, "X", numbered("team", "never-seen", "p", 11))
-}
-
-// deletionAndWorkers deletes a trial while workers deliver its messages: none of them comes back.
-func deletionAndWorkers(t *testing.T, url string) {
-	const numbers = 120
-	db := migrated(t, url)
-	var all []katibdb.Message
-	for n := uint64(1); n <= numbers; n++ {
-		all = append(all, message(n), numbered("team", "other", "p", n))
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() { deliver(t, db, 3, all) })
-	deleteTrial(t, db, "trial", numbers)
-	wg.Wait()
-	deliver(t, db, 1, all)
-	wantValues(t, db, "trial")
-	wantValues(t, db, "other", series(numbers)...)
-}
-
-func rowGone(t *testing.T, url string) {
-	db := migrated(t, url)
-	persist(t, db, "P", message(1))
-	exec(t, db, "DELETE FROM stream_trials")
-	exec(t, db, "DELETE FROM stream_producers")
-	persist(t, db, "P", message(2))
-	exec(t, db, "DELETE FROM stream_trials")
-	deleteTrial(t, db, "trial", 5)
-	wantValues(t, db, "trial")
-	persist(t, db, "X", message(3))
-}
-
-func firstUnpersisted(t *testing.T, url string) {
-	db := migrated(t, url)
-	dead := message(5)
-	dead.Dead = true
-	gone := numbered("team", "gone", "p", 3)
-	persist(t, db, "PPPPP", message(1), message(3), dead, opaque("mine", 6), gone)
-	deleteTrial(t, db, "gone", 8)
-	later := numbered("team", "gone", "new", 9)
+	wantPersisted(t, db, "111", dead, nowhere, other)
 	for _, c := range []struct {
-		name string
-		refs []katibdb.Message
-		want int
-	}{
-		{"none", nil, 0},
-		{"watermark", messages(1), 1},
-		{"receipt", messages(1, 3), 2},
-		{"dead", messages(1, 3, 5), 3},
-		{"gap", messages(1, 2, 3), 1},
-		{"above", messages(1, 3, 5, 6, 7), 3},
-		{"opaque", []katibdb.Message{opaque("mine", 6), opaque("other", 7)}, 1},
-		{"unknown trial", []katibdb.Message{message(1), numbered("team", "unknown", "p", 1)}, 1},
-		{"unknown producer", []katibdb.Message{numbered("team", "trial", "q", 1)}, 0},
-		{"another namespace", []katibdb.Message{numbered("foreign", "trial", "p", 1)}, 0},
-		{"deleted trial", []katibdb.Message{gone, numbered("team", "gone", "unseen", 8), later}, 2},
-	} {
-		refs := make([]katibdb.Ref, len(c.refs))
-		for i, m := range c.refs {
-			refs[i] = ref(m)
-		}
-		if got, err := db.FirstUnpersisted(t.Context(), refs); got != c.want || err != nil {
-			t.Errorf("%s: %d, %v, want %d", c.name, got, err, c.want)
+		message katibdb.Message
+		want    bool
+	}{{dead, true}, {message(1), false}, {message(9), false}, {other, true}, {numbered("foreign", "trial", "p", 2), false}} {
+		if got, err := db.Dead(t.Context(), ref(c.message)); got != c.want || err != nil {
+			t.Errorf("message %+v is dead: %v, %v", c.message.Identity, got, err)
 		}
 	}
 }
@@ -194,8 +96,9 @@ func manyRefs(t *testing.T, url string) {
 		refs[i] = ref(batch[i])
 	}
 	persist(t, db, strings.Repeat("P", many-1), batch[:many-1]...)
-	if got, err := db.FirstUnpersisted(t.Context(), refs); got != many-1 || err != nil {
-		t.Fatalf("%d, %v, want %d", got, err, many-1)
+	got, err := db.Persisted(t.Context(), refs)
+	if err != nil || len(got) != many || slices.Index(got, false) != many-1 {
+		t.Fatalf("%d answers, %v; the first unpersisted is %d, want %d", len(got), err, slices.Index(got, false), many-1)
 	}
 }
 

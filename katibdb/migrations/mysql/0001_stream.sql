@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- A row for each trial: the lock under which its messages are persisted, the namespace that it is bound to, and what its
--- deletion settled. Times are seconds since 1970.
+-- deletion settled. seen_at is seconds since 1970, deleted_at milliseconds.
 -- MySQL commits each of these by itself, so that an interrupted migration has to be able to run again.
 CREATE TABLE IF NOT EXISTS stream_trials (
     trial_name       VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
@@ -10,7 +10,8 @@ CREATE TABLE IF NOT EXISTS stream_trials (
     deleted_at       BIGINT NOT NULL DEFAULT 0,
     deleted_epoch    VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
     deleted_sequence BIGINT NOT NULL DEFAULT 0,
-    purge_pending    BOOLEAN NOT NULL DEFAULT FALSE
+    purge_pending    BOOLEAN NOT NULL DEFAULT FALSE,
+    KEY stream_trials_purge (purge_pending)
 );
 
 -- A row for each producer: everything up to its watermark is persisted.

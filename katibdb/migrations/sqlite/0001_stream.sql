@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- A row for each trial: the lock under which its messages are persisted, the namespace that it is bound to, and what its
--- deletion settled. Times are seconds since 1970.
+-- deletion settled. seen_at is seconds since 1970, deleted_at milliseconds.
 CREATE TABLE stream_trials (
     trial_name       TEXT NOT NULL PRIMARY KEY,
     namespace        TEXT NOT NULL DEFAULT '',
@@ -11,6 +11,8 @@ CREATE TABLE stream_trials (
     deleted_sequence BIGINT NOT NULL DEFAULT 0,
     purge_pending    BOOLEAN NOT NULL DEFAULT FALSE
 );
+
+CREATE INDEX stream_trials_purge ON stream_trials (purge_pending);
 
 -- A row for each producer: everything up to its watermark is persisted.
 CREATE TABLE stream_producers (
