@@ -32,7 +32,8 @@ type FlushAnswer struct {
 	Pending uint64 `json:"pending,omitempty"`
 	// DeadLetters is how many of the persisted messages are dead letters.
 	DeadLetters uint64 `json:"dead_letters,omitempty"`
-	// Missing is how many numbers, below the greatest that arrived, the stream never got.
+	// Missing is how many numbers the stream never got: of the producer up to its number, or of the trial's producers below
+	// the greatest that arrived.
 	Missing uint64 `json:"missing,omitempty"`
 }
 

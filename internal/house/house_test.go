@@ -12,20 +12,23 @@ const module = "github.com/katib-stream/katib-stream/"
 // allowed says, for every package, which packages of this module it may import: the rooms above it on an event's way.
 // Packages under cmd and integration, and tests, may import anything.
 var allowed = map[string][]string{
-	"schema":              {},
-	"producer":            {"schema"},
-	"katibdb":             {"schema"},
-	"katibdb/katibdbtest": {"schema", "katibdb"},
-	"consumer":            {"schema", "katibdb", "internal/pull"},
-	"barrier":             {"schema", "katibdb", "internal/pull"},
-	"flush":               {"schema", "barrier"},
-	"internal/pull":       {"schema"},
-	"examples/digits":     {"schema", "producer"},
-	"internal/cli":        {},
-	"internal/embedded":   {},
-	"internal/natsconn":   {},
-	"internal/house":      {},
-	"internal/testserver": {},
+	"schema":               {},
+	"producer":             {"schema", "internal/flushclient"},
+	"katibdb":              {"schema"},
+	"katibdb/katibdbtest":  {"schema", "katibdb"},
+	"consumer":             {"schema", "katibdb", "internal/pull"},
+	"barrier":              {"schema", "katibdb", "internal/pull"},
+	"flush":                {"schema", "barrier"},
+	"internal/pull":        {"schema"},
+	"dbmanager":            {"schema", "katibdb", "barrier", "dbmanager/katibapi"},
+	"dbmanager/katibapi":   {},
+	"examples/digits":      {"schema", "producer"},
+	"internal/cli":         {},
+	"internal/embedded":    {},
+	"internal/flushclient": {"schema"},
+	"internal/natsconn":    {},
+	"internal/house":       {},
+	"internal/testserver":  {},
 }
 
 // drivers are the packages that only katibdb, and the servers for tests, may import.
