@@ -78,9 +78,10 @@ func (p *Producer) answered(answer *nats.Msg) {
 func (p *Producer) acknowledged(m *message, ack jetstream.PubAck) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settle(m)
+	conflict := ack.Duplicate && m.attempts == 1
+	p.settle(m, !conflict)
 	p.delivery.ended = p.delivery.ended || m.final
-	if ack.Duplicate && m.attempts == 1 {
+	if conflict {
 		p.stats.Conflicting += uint64(m.events)
 		p.delivery.conflicts++
 		p.log.Error("message id was used twice; its events are not stored", "number", m.number, "events", m.events)
@@ -119,16 +120,18 @@ func (p *Producer) refused(m *message, err error) {
 		m.batch, m.final, m.waiting, m.probe = first, false, false, false
 		return
 	}
-	p.settle(m)
+	p.settle(m, false)
+	p.flushes.gaps = true
 	p.stats.Refused += uint64(m.events)
 	p.log.Error("message is too large for the stream; its events are given up", "number", m.number, "events", m.events, "bytes", len(m.body), "error", err)
 }
 
-// settle ends a message. While messages probe, only an answer to a probe says that it goes again, not the late one to
-// what was sent before.
-func (p *Producer) settle(m *message) {
+// settle ends a message, stored or not. While messages probe, only an answer to a probe says that it goes again, not the
+// late one to what was sent before.
+func (p *Producer) settle(m *message, stored bool) {
 	p.delivery.remove(m)
 	p.buffer.leave(m.batch)
+	p.flushes.settled(m, stored)
 	if m.probe || !p.delivery.gate.probing() || len(p.delivery.inFlight) == 0 {
 		p.unstick()
 	}
@@ -177,6 +180,9 @@ func (p *Producer) stick(err error, now time.Time) {
 		d.since = now
 	}
 	d.stuck = err
+	if errors.Is(err, ErrNotPermitted) {
+		p.flushes.fail()
+	}
 	p.log.Warn("delivery is stuck; trying again until it goes", "error", err, "waiting_events", p.buffer.events)
 }
 

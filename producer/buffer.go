@@ -11,6 +11,7 @@ import (
 type batch struct {
 	body   []byte // one event a line, each line with its newline
 	events int
+	last   uint64 // the place of its last event among all that were accepted, from 1 on
 }
 
 // halve cuts a batch of more than one event between two of them.
@@ -21,7 +22,9 @@ func (b batch) halve() (first, rest batch) {
 		end = bytes.LastIndexByte(b.body[:middle], '\n') + 1
 	}
 	first = batch{body: b.body[:end:end], events: bytes.Count(b.body[:end], []byte{'\n'})}
-	return first, batch{body: b.body[end:], events: b.events - first.events}
+	rest = batch{body: b.body[end:], events: b.events - first.events, last: b.last}
+	first.last = b.last - uint64(rest.events)
+	return first, rest
 }
 
 // buffer holds what is accepted and not yet in flight, and counts all that is not yet stored. The producer's mutex
@@ -30,6 +33,8 @@ type buffer struct {
 	open  batch     // takes events
 	since time.Time // when the open batch got its first event
 	cut   []batch   // complete, the oldest first
+
+	accepted uint64 // events, ever
 
 	// Accepted and not yet stored, whether here or in flight.
 	events, bytes int
@@ -59,7 +64,9 @@ func (b *buffer) add(size, limit int, now time.Time) {
 	if b.open.events == 0 {
 		b.since = now
 	}
+	b.accepted++
 	b.open.events++
+	b.open.last = b.accepted
 	b.events++
 	b.bytes += size
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What Report and Close return, to be found with errors.Is. An event that breaks the contract is a *schema.Error.
+// What Report, Close and Flush return, to be found with errors.Is. An event that breaks the contract is a *schema.Error.
 var (
 	// ErrClosed says that the producer was closed before the event was reported.
 	ErrClosed = errors.New("the producer is closed")
@@ -19,6 +19,14 @@ var (
 	// ErrDuplicateID says that the stream already held a message under an id that was used for the first time: somebody
 	// else publishes under this producer's id. What the stream holds are the other's events.
 	ErrDuplicateID = errors.New("the message id was used twice")
+	// ErrNotPersisted says that accepted events are not known to be in Katib DB; the error is a *FlushError.
+	ErrNotPersisted = errors.New("not everything is persisted")
+	// ErrTrialDeleted says that the trial was deleted, and what was reported of it with it.
+	ErrTrialDeleted = errors.New("the trial was deleted, and its reports with it")
+	// ErrDeadLetters says that the consumer put messages aside that Katib DB can never take.
+	ErrDeadLetters = errors.New("dead letters")
+	// ErrMissing says that neither the stream nor Katib DB has messages that the stream had acknowledged.
+	ErrMissing = errors.New("messages are lost")
 	// ErrNotPermitted says that the NATS server does not permit this user what a producer needs.
 	ErrNotPermitted = errors.New("not permitted")
 )
@@ -77,14 +85,15 @@ func (e *UndeliveredError) Error() string {
 
 // Unwrap lets errors.Is find ErrUndelivered, ErrTooLarge, ErrDuplicateID and the cause.
 func (e *UndeliveredError) Unwrap() []error {
-	var refused, conflicting error
-	if e.Refused > 0 {
-		refused = ErrTooLarge
+	return present(ErrUndelivered, when(e.Refused > 0, ErrTooLarge), when(e.Conflicting > 0, ErrDuplicateID), e.Cause)
+}
+
+// when is err if that is the case.
+func when(is bool, err error) error {
+	if is {
+		return err
 	}
-	if e.Conflicting > 0 {
-		conflicting = ErrDuplicateID
-	}
-	return present(ErrUndelivered, refused, conflicting, e.Cause)
+	return nil
 }
 
 // causes are several reasons in one line.

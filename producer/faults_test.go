@@ -168,3 +168,30 @@ func TestLostAcknowledgement(t *testing.T) {
 		})
 	}
 }
+
+// A flush that asks when the connection begins to hang in a write ends with its context all the same.
+func TestServerHangsDuringFlush(t *testing.T) {
+	s := testserver.NATS(t)
+	admin := connect(t, s.URL())
+	makeStream(t, admin)
+	r := respond(t, admin, func(*nats.Msg) {})
+	proxy := startProxy(t, s.URL())
+	nc := connect(t, proxy.url(), nats.FlusherTimeout(4*time.Second))
+	p := newProducer(t, nc, Config{BatchEvents: 1, MaxInFlight: 1000})
+	report(t, p, 0, 1)
+	const limit = time.Second
+	began, ctx, done := time.Now(), within(t, limit), make(chan error, 1)
+	go func() { done <- p.Flush(ctx) }()
+	eventually(t, "it asks", func() bool { return len(r.questions()) > 0 })
+	proxy.set(func() { proxy.deaf = true })
+	large := event(strings.Repeat("x", 60_000))
+	for range 400 { // 24 MB: more than sockets hold
+		if err := p.Report(t.Context(), large); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flushFails(t, <-done, "what was sent is stored", context.DeadlineExceeded)
+	if took := time.Since(began); took > limit+2*grace {
+		t.Errorf("flush took %v", took)
+	}
+}

@@ -18,7 +18,7 @@ const (
 	headerBytes = 128
 )
 
-// run is the producer's one goroutine. It alone talks to the connection.
+// run is the producer's one goroutine. It alone publishes; only Flush asks over the connection, from its caller's.
 func (p *Producer) run() {
 	defer close(p.done)
 	defer p.look() // for Close to say what became of the connection

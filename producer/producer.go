@@ -1,5 +1,5 @@
 // Package producer is how training code reports: Report → buffer → batch → asynchronous publish with a bounded number in
-// flight → acknowledged by the stream KATIB_METRICS. From there the consumer takes over.
+// flight → acknowledged by the stream KATIB_METRICS. From there the consumer takes over; Flush waits for it.
 //
 // Reporting costs the training loop microseconds and never waits for the network. What Report accepted is in this
 // process's memory until the stream has acknowledged it, however long NATS is away; it is lost when the process dies
@@ -11,7 +11,8 @@
 //
 //	nc, err := nats.Connect(url, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1))
 //
-// The user needs permission to publish to katib.metrics.<namespace>.> and to subscribe to its own inboxes, no more.
+// The user needs permission to publish to katib.metrics.<namespace>.> and to subscribe to its own inboxes, no more; for
+// Flush, to publish to katib.flush.<namespace>.<trial> as well.
 package producer
 
 import (
@@ -50,6 +51,7 @@ type Producer struct {
 	clock    clock
 	buffer   buffer
 	delivery delivery
+	flushes  flushes
 	stats    Stats
 	closing  bool
 	cause    error // why the loop was told to end before everything was stored
@@ -74,7 +76,7 @@ type Stats struct {
 	Retries    uint64
 	Duplicates uint64
 	// Refused counts the events that the stream will never take because they are too large, and Conflicting those whose
-	// message's id somebody else had used. Close returns an error when there are any.
+	// message's id somebody else had used. Close returns an error when there are any, and so does the next Flush.
 	Refused     uint64
 	Conflicting uint64
 }

@@ -140,13 +140,49 @@ func TestDenied(t *testing.T) {
 // What the documentation says a pod's user needs is enough.
 func TestMinimumRights(t *testing.T) {
 	permissions := server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: []string{"katib.metrics.default.>"}},
+		Publish:   &server.SubjectPermission{Allow: []string{"katib.metrics.default.>", "katib.flush.default.my-trial"}},
 		Subscribe: &server.SubjectPermission{Allow: []string{"pod-7.>"}},
 	}
 	s := testserver.NATSWith(t, testserver.NATSOptions{Users: []*server.User{{Username: "admin", Password: "a"}, {Username: "pod", Password: "p", Permissions: &permissions}}})
-	stream := makeStream(t, connect(t, s.URL(), nats.UserInfo("admin", "a")))
+	admin := connect(t, s.URL(), nats.UserInfo("admin", "a"))
+	stream := makeStream(t, admin)
+	respond(t, admin, persisted)
 	p := newProducer(t, connect(t, s.URL(), nats.UserInfo("pod", "p"), nats.CustomInboxPrefix("pod-7")), Config{})
 	report(t, p, 0, 10)
+	flushNow(t, p)
 	closeNow(t, p)
 	checkRun(t, stream, p, 10, true)
+}
+
+// A flush that the server does not permit says so promptly, whatever its context allows.
+func TestFlushDenied(t *testing.T) {
+	tests := []struct {
+		name   string
+		deny   server.Permissions
+		want   string
+		events int // not stored
+	}{
+		{"publish", server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"katib.metrics.>"}}}, "7 events are not stored: not permitted to publish to katib.metrics.default.my-trial.", 7},
+		{"subscribe", server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"_INBOX.>"}}}, "7 events are not stored: not permitted to receive acknowledgements on _INBOX.", 7},
+		{"ask", server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"katib.flush.>"}}}, "what was sent is stored: not permitted to publish to katib.flush.default.my-trial", 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := testserver.NATSWith(t, testserver.NATSOptions{Users: []*server.User{{Username: "admin", Password: "a"}, {Username: "pod", Password: "p", Permissions: &test.deny}}})
+			admin := connect(t, s.URL(), nats.UserInfo("admin", "a"))
+			makeStream(t, admin)
+			respond(t, admin, persisted)
+			p := newProducer(t, connect(t, s.URL(), nats.UserInfo("pod", "p")), Config{})
+			report(t, p, 0, 7)
+			began := time.Now()
+			for range 2 { // the second begins when it is known
+				if left := flushFails(t, p.Flush(within(t, patience)), test.want, ErrNotPermitted, nats.ErrPermissionViolation); left.Events != test.events {
+					t.Errorf("%+v", left)
+				}
+			}
+			if took := time.Since(began); took > patience/4 {
+				t.Errorf("it took %v to say so", took)
+			}
+		})
+	}
 }
