@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS = -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fmt docs fuzz bench clean setup
+.PHONY: help build demo test lint fmt docs proto fuzz bench clean setup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,7 @@ demo: build ## run a real search on the embedded default, with the consumer kill
 
 setup: ## install what the tests need and is missing (as root on Debian; elsewhere it says what to install)
 	@tools/setup.sh
+	@tools/python.sh
 
 test: setup ## run every test, on real servers
 	$(GO) tool gotestsum --format pkgname -- -race -timeout 10m $$($(GO) list ./... | grep -v /integration)
@@ -37,6 +38,13 @@ fmt: ## format the code
 
 docs: ## write docs/commands.md from what the commands say of themselves
 	$(GO) test ./cmd/katib-stream -run TestCommandsPage -update
+
+proto: ## generate the Go code of Katib's gRPC interface; needs protoc
+	@mkdir -p bin
+	$(GO) build -o bin/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	protoc --plugin=bin/protoc-gen-go --plugin=bin/protoc-gen-go-grpc --proto_path=dbmanager/katibapi \
+		--go_out=dbmanager/katibapi --go_opt=paths=source_relative \
+		--go-grpc_out=dbmanager/katibapi --go-grpc_opt=paths=source_relative api.proto
 
 fuzz: ## fuzz what a stranger can reach, FUZZTIME (30s) each
 	@for target in FuzzDecodeEvents FuzzDecode FuzzParseSubject; do \

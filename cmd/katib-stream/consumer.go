@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,6 +23,7 @@ type consumerOptions struct {
 	consumer consumer.Config
 	listen   string
 	migrate  bool
+	katib    *dbManagerOptions // nil without Katib's gRPC interface
 
 	batchBytes, streamBytes, deadLetterBytes cli.Size
 }
@@ -112,14 +114,21 @@ func (a *app) runConsumer(ctx context.Context, o consumerOptions) error {
 	return a.serve(ctx, db, o, nil)
 }
 
-// serve connects and consumes until ctx ends. It tells ready where NATS and HTTP are, once everything works.
-func (a *app) serve(ctx context.Context, db *katibdb.DB, o consumerOptions, ready func(server, http string)) error {
+// serve connects and consumes until ctx ends. It tells ready where everything is, once it works.
+func (a *app) serve(ctx context.Context, db *katibdb.DB, o consumerOptions, ready func(places)) error {
 	listener, err := listen(o.listen)
 	if err != nil {
 		return err
 	}
 	if listener != nil {
 		defer listener.Close()
+	}
+	var katibListener net.Listener
+	if o.katib != nil {
+		if katibListener, err = o.katib.listenGRPC(); err != nil {
+			return err
+		}
+		defer katibListener.Close()
 	}
 	nc, err := natsconn.Connect(ctx, o.nats, a.log)
 	if err != nil {
@@ -134,8 +143,9 @@ func (a *app) serve(ctx context.Context, db *katibdb.DB, o consumerOptions, read
 	if err != nil {
 		return err
 	}
+	s.katibListener = katibListener
 	if ready != nil {
-		s.ready = func() { ready(natsconn.Redact(nc.ConnectedUrl()), s.url()) }
+		s.ready = func() { ready(s.places()) }
 	}
 	return s.run(ctx)
 }
@@ -145,7 +155,7 @@ func (a *app) openDatabase(ctx context.Context, o consumerOptions) (*katibdb.DB,
 	if err != nil {
 		return nil, err
 	}
-	const others = 2 // the janitor's
+	const others = 4 // the janitor's and the barrier's
 	cfg.MaxConns = max(1, o.consumer.Workers) + others
 	return katibdb.Open(ctx, cfg)
 }

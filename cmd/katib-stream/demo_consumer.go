@@ -78,8 +78,8 @@ func (a *app) runDemoConsumer(ctx context.Context, o consumerOptions) error {
 		return err
 	}
 	defer a.closeDatabase(db)
-	return a.serve(ctx, db, o, func(_, http string) {
-		if err := cli.WriteJSON(a.stdout, consumerReady{HTTP: http}); err != nil {
+	return a.serve(ctx, db, o, func(at places) {
+		if err := cli.WriteJSON(a.stdout, consumerReady{HTTP: at.HTTP}); err != nil {
 			a.log.Warn("nobody can be told where HTTP is", "error", err)
 		}
 	})

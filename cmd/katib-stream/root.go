@@ -27,9 +27,12 @@ func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
 		newUpCommand,
 		newConsumerCommand,
+		newDBManagerCommand,
 		newPublishCommand,
 		newTrialsCommand,
 		newTailCommand,
+		newFlushCommand,
+		newStatusCommand,
 		newMigrateCommand,
 		newDemoCommand,
 		newVersionCommand,

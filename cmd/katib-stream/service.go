@@ -10,25 +10,34 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/katib-stream/katib-stream/barrier"
 	"github.com/katib-stream/katib-stream/consumer"
+	"github.com/katib-stream/katib-stream/dbmanager"
+	"github.com/katib-stream/katib-stream/flush"
+	"github.com/katib-stream/katib-stream/internal/natsconn"
 	"github.com/katib-stream/katib-stream/katibdb"
 )
 
-// service is a consumer with its HTTP beside it.
+// service is a consumer, with what answers for it beside it: HTTP, and who asks whether reports are persisted.
 type service struct {
-	consumer *consumer.Consumer
-	db       *katibdb.DB
-	options  consumerOptions
-	log      *slog.Logger
-	listener net.Listener // nil without HTTP
-	server   *http.Server
-	starting atomic.Pointer[error] // why the consumer does not run yet; nil once it does
+	nc            *nats.Conn
+	consumer      *consumer.Consumer
+	barrier       *barrier.Barrier
+	katib         *dbmanager.Server // nil without Katib's gRPC interface
+	db            *katibdb.DB
+	options       consumerOptions
+	log           *slog.Logger
+	listener      net.Listener // nil without HTTP
+	katibListener net.Listener
+	server        *http.Server
+	starting      atomic.Pointer[error] // why the consumer does not run yet; nil once it does
 	// ready is called once, when everything works for the first time; nil is fine.
 	ready func()
 }
@@ -57,8 +66,13 @@ func (a *app) newService(js jetstream.JetStream, db *katibdb.DB, listener net.Li
 	if err != nil {
 		return nil, usageError{err}
 	}
-	s := &service{consumer: c, db: db, options: o, log: a.log, listener: listener}
+	s := &service{nc: js.Conn(), consumer: c, barrier: barrier.New(js, db, a.log), db: db, options: o, log: a.log, listener: listener}
 	s.starting.Store(&errStarting)
+	if o.katib != nil {
+		if s.katib, err = a.newDBManager(js, db, s.barrier, registry, *o.katib); err != nil {
+			return nil, err
+		}
+	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -91,7 +105,28 @@ func (s *service) consume(ctx context.Context) error {
 		}
 	}
 	s.starting.Store(nil)
-	return s.consumer.Run(ctx)
+	// Reports that are under way end in the database, so what takes them there outlives who takes them in.
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer stop()
+		return s.answerKatib(ctx)
+	})
+	group.Go(func() error { return s.consumer.Run(inner) })
+	group.Go(func() error { return s.barrier.Run(inner) })
+	group.Go(func() error { return flush.Serve(inner, s.nc, s.barrier, s.log) })
+	return group.Wait()
+}
+
+// answerKatib returns when ctx has ended and the calls under way are done.
+func (s *service) answerKatib(ctx context.Context) error {
+	if s.katib == nil {
+		<-ctx.Done()
+		return nil
+	}
+	s.log.Info("answering Katib", "address", s.katibListener.Addr().String())
+	return s.katib.Run(ctx, s.katibListener)
 }
 
 func (s *service) serve() error {
@@ -101,12 +136,16 @@ func (s *service) serve() error {
 	return nil
 }
 
-// url is where HTTP is answered, "" when it is not.
-func (s *service) url() string {
-	if s.listener == nil {
-		return ""
+// places is where it all is to be found.
+func (s *service) places() places {
+	p := places{NATS: natsconn.Redact(s.nc.ConnectedUrl())}
+	if s.listener != nil {
+		p.HTTP = "http://" + s.listener.Addr().String()
 	}
-	return "http://" + s.listener.Addr().String()
+	if s.katibListener != nil {
+		p.Katib = s.katibListener.Addr().String()
+	}
+	return p
 }
 
 func (s *service) stopServing() {

@@ -22,6 +22,7 @@ type upOptions struct {
 	host        string
 	port        int
 	monitorPort int
+	katib       dbManagerOptions
 	output      cli.Format
 	// sized says that the user chose the streams' sizes.
 	sized bool
@@ -33,7 +34,8 @@ func newUpCommand(a *app) *cobra.Command {
 		Use:   "up",
 		Short: "Run everything on this machine: NATS, a database and the consumer",
 		Long: `Run everything in this process, in the foreground, until Ctrl-C or SIGTERM: an embedded NATS server with JetStream, an
-embedded SQLite database and the consumer. What is stored stays in the data folder, also through a kill -9.
+embedded SQLite database, the consumer, and the db-manager that Katib and its SDK speak to. What is stored stays in the
+data folder, also through a kill -9.
 
 A NATS server of your own (--server or --context) or a database of your own (--db, or Katib's DB_NAME variables) takes the
 place of the embedded one.`,
@@ -69,6 +71,8 @@ func (o *upOptions) addUpFlags(flags *pflag.FlagSet) {
 	cli.OneOf(flags, "server", "context")
 	addDatabaseFlag(flags, &o.database, ", or else a SQLite file in the data folder")
 	o.addFlags(flags)
+	o.katib.addFlags(flags, "127.0.0.1:6789")
+	flags.Lookup("listen-address").Usage += "; empty for none"
 	o.output.AddFlag(flags)
 }
 
@@ -90,6 +94,9 @@ func (o *upOptions) check(flags *pflag.FlagSet) error {
 	}
 	if misplaced != "" {
 		return usagef("--%s is for a NATS server of your own, which --server or --context names; the embedded one asks nobody who they are", misplaced)
+	}
+	if err := o.katib.check(flags); err != nil {
+		return err
 	}
 	return o.consumerOptions.check(flags)
 }
@@ -114,7 +121,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	defer a.closeDatabase(db)
-	var places places
+	monitoring := ""
 	if o.embedded() {
 		server, err := a.startNATS(o)
 		if err != nil {
@@ -123,10 +130,13 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		defer server.Shutdown()
 		o.nats = natsconn.Config{Name: o.nats.Name, Servers: server.URL(), InProcess: server}
 		o.fit(a, server.Room())
-		places.Monitoring = server.MonitorURL()
+		monitoring = server.MonitorURL()
 	}
-	return a.serve(ctx, db, o.consumerOptions, func(server, http string) {
-		places.NATS, places.HTTP = server, http
+	if o.katib.address != "" {
+		o.consumerOptions.katib = &o.katib
+	}
+	return a.serve(ctx, db, o.consumerOptions, func(places places) {
+		places.Monitoring = monitoring
 		if err := a.printPlaces(o, places); err != nil {
 			a.log.Warn("nobody can be told where everything is", "error", err)
 		}

@@ -37,7 +37,7 @@ func TestUpSurvivesKill9(t *testing.T) {
 	t.Parallel()
 	const kills, eventsPerLife = 3, 200
 	data, port := t.TempDir(), lastingPort(t)
-	args := []string{"up", "--data", data, "--port", port, "--listen", "", "-o", "json", "--ack-wait", "1s"}
+	args := []string{"up", "--data", data, "--port", port, "--listen", "", "--listen-address", "", "-o", "json", "--ack-wait", "1s"}
 	up := startProcess(t, nil, args...)
 	where := up.places()
 	p, err := producer.New(connect(t, where.NATS).Conn(), producer.Config{Namespace: "default", Trial: "t", BatchEvents: 7, BatchWait: time.Millisecond, AckWait: time.Second})

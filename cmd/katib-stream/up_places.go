@@ -12,6 +12,7 @@ type places struct {
 	NATS       string `json:"nats"`
 	Monitoring string `json:"monitoring,omitempty"`
 	Database   string `json:"database"`
+	Katib      string `json:"katib,omitempty"`
 	HTTP       string `json:"http,omitempty"`
 	Data       string `json:"data"`
 }
@@ -30,6 +31,9 @@ func (a *app) printPlaces(o upOptions, p places) error {
 		rows = append(rows, []string{"Monitoring", p.Monitoring})
 	}
 	rows = append(rows, []string{"Database", p.Database})
+	if p.Katib != "" {
+		rows = append(rows, []string{"Katib's gRPC", p.Katib})
+	}
 	if p.HTTP != "" {
 		rows = append(rows, []string{"Metrics", p.HTTP + "/metrics"}, []string{"Health", p.HTTP + "/healthz and /readyz"})
 	}

@@ -16,7 +16,7 @@ import (
 
 // upArgs are those of an `up` on free ports.
 func upArgs(data string, args ...string) []string {
-	return append([]string{"up", "--data", data, "--port", "0", "--listen", "127.0.0.1:0", "-o", "json"}, args...)
+	return append([]string{"up", "--data", data, "--port", "0", "--listen", "127.0.0.1:0", "--listen-address", "127.0.0.1:0", "-o", "json"}, args...)
 }
 
 // places waits until an `up` that prints JSON says where everything is.
@@ -71,7 +71,7 @@ func TestUp(t *testing.T) {
 func TestUpText(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
-	up := start(t, nil, "up", "--data", data, "--port", "0", "--listen", "127.0.0.1:0")
+	up := start(t, nil, "up", "--data", data, "--port", "0", "--listen", "127.0.0.1:0", "--listen-address", "127.0.0.1:0")
 	eventually(t, "it is up", func() bool { return strings.Contains(up.stdout.String(), "Try ") })
 	lines := strings.Split(up.stdout.String(), "\n")
 	want := []string{
