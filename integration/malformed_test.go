@@ -3,6 +3,7 @@ package integration
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,7 +164,8 @@ func everythingIsSettledInTheDatabase(t testing.TB, js jetstream.JetStream, db *
 		m, _ := schema.Decode(schema.Stored{Subject: msg.Subject, Header: msg.Header, Epoch: epoch, Sequence: seq})
 		refs = append(refs, katibdb.Ref{Subject: m.Subject, Identity: m.Identity, Epoch: epoch, Sequence: seq})
 	}
-	if n, err := db.FirstUnpersisted(t.Context(), refs); err != nil || n != len(refs) {
+	persisted, err := db.Persisted(t.Context(), refs)
+	if n := slices.Index(persisted, false); err != nil || n >= 0 {
 		t.Errorf("message %d of %d is not settled in the database (%v)", n+1, len(refs), err)
 	}
 }

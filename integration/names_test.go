@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/katib-stream/katib-stream/consumer"
 	"github.com/katib-stream/katib-stream/internal/testserver"
@@ -79,7 +80,7 @@ func TestNamesThatAreNearlyTheSame(t *testing.T) {
 		if letters := deadLetters(t, js); len(letters) != 10 {
 			t.Errorf("%d dead letters; want the 10 with capitals", len(letters))
 		}
-		if err := db.DeleteTrial(t.Context(), "my-trial", "epoch", noMessages); err != nil {
+		if err := db.DeleteTrial(t.Context(), "my-trial", noMessages); err != nil {
 			t.Fatal(err)
 		}
 		if n := count("value = 'theirs'"); n != 1 {
@@ -91,4 +92,6 @@ func TestNamesThatAreNearlyTheSame(t *testing.T) {
 	})
 }
 
-func noMessages(context.Context) (uint64, error) { return 0, nil }
+func noMessages(context.Context) (epoch string, sequence uint64, at time.Time, err error) {
+	return "epoch", 0, time.Now(), nil
+}
