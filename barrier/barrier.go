@@ -1,7 +1,7 @@
 // Package barrier waits until what the stream KATIB_METRICS holds is persisted in Katib DB: a message, what a producer has
 // sent, or all of a trial. The answer comes from the database; a consumer's acknowledgements say less.
 //
-// However many wait, the database is asked for all of them together, at most 100 times a second.
+// However many wait, the database is asked for all of them together, at most 200 times a second.
 package barrier
 
 import (

@@ -210,7 +210,7 @@ func TestQuestionsAreShared(t *testing.T) {
 		}
 	}
 	// Two questions a look, and one for each producer's answer that the stream was asked for.
-	if most := 200*seconds + 100; float64(w.db.questions.Load()) > most {
+	if most := 400*seconds + 100; float64(w.db.questions.Load()) > most {
 		t.Errorf("%d questions in %.1f s; at most %.0f", w.db.questions.Load(), seconds, most)
 	}
 }

@@ -14,7 +14,7 @@ import (
 const (
 	// The pause between two looks at the database: short when somebody has just come or got an answer, longer when nothing
 	// happens.
-	shortPause = 10 * time.Millisecond
+	shortPause = 5 * time.Millisecond
 	longPause  = 100 * time.Millisecond
 
 	refsOfOne  = 500   // messages that are asked of one who waits, in a look

@@ -19,7 +19,7 @@ type Config struct {
 	BatchMessages int
 	BatchBytes    int
 	BatchRows     int
-	// BatchWait is how long a batch that is not full waits for more. Default 20 ms.
+	// BatchWait is how long a batch that is not full waits for more. Default 5 ms.
 	BatchWait time.Duration
 	// AckWait is how long the server waits before it delivers an unacknowledged message again: after a crash, the pause
 	// before its messages go on. Batches that take longer are kept in progress. Default 30 s, at least 1 s.
@@ -50,7 +50,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.BatchMessages, 4_000)
 	setDefault(&c.BatchBytes, 2<<20)
 	setDefault(&c.BatchRows, 20_000)
-	setDefault(&c.BatchWait, 20*time.Millisecond)
+	setDefault(&c.BatchWait, 5*time.Millisecond)
 	setDefault(&c.AckWait, 30*time.Second)
 	setDefault(&c.CommitTimeout, 30*time.Second)
 	setDefault(&c.StopTimeout, 20*time.Second)

@@ -96,7 +96,7 @@ func TestReadOfACallerInAHurry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Config{ReportAccepted: true})
 	w.must(w.report(w.within(patience), entry(noon, "loss", "1")))
-	_, err := w.get(w.within(2*time.Second)) // the answer still arrives
+	_, err := w.get(w.within(2 * time.Second)) // the answer still arrives
 	w.wantCode(err, codes.Unavailable)
 }
 

@@ -120,7 +120,7 @@ func TestAnswers(t *testing.T) {
 	expect(`{"producer":"p","number":1}`, persisted)
 	expect(`{}`, persisted)
 	expect(``, persisted)
-	expect(`{"producer":"p","number":2}`, schema.FlushAnswer{Status: schema.FlushMissing})
+	expect(`{"producer":"p","number":2}`, schema.FlushAnswer{Status: schema.FlushMissing, Missing: 1})
 }
 
 func TestBadQuestions(t *testing.T) {

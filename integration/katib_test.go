@@ -319,3 +319,36 @@ func TestDeletionWithoutNATS(t *testing.T) {
 		})
 	})
 }
+
+// Katib's own clients take 4 MiB: of a longer log they could never read anything.
+func TestMillionPointsAreRead(t *testing.T) {
+	t.Parallel()
+	js := connect(t, testserver.NATS(t).URL())
+	db := open(t, "sqlite:"+filepath.Join(t.TempDir(), "katib.db"))
+	ensureStreams(t, js)
+	const fill = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999999)
+		INSERT INTO observation_logs (trial_name, time, metric_name, value)
+		SELECT 'long', strftime('%Y-%m-%d %H:%M:%S.000000', 1700000000 + i, 'unixepoch'), 'loss',
+			CASE i WHEN 123456 THEN '-7' WHEN 654321 THEN '7' ELSE '0.' || i END FROM n`
+	if _, err := db.SQL().ExecContext(t.Context(), fill); err != nil {
+		t.Fatal(err)
+	}
+	k := startKatib(t, js, db, dbmanager.Config{})
+	log, err := k.get(t, "long")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]int{}
+	for i, e := range log {
+		values[e.GetMetric().GetValue()]++
+		if i > 0 && e.GetTimeStamp() <= log[i-1].GetTimeStamp() {
+			t.Fatalf("entry %d is at %s, the one before at %s", i, e.GetTimeStamp(), log[i-1].GetTimeStamp())
+		}
+	}
+	for what, value := range map[string]string{"first": "0.0", "last": "0.999999", "minimum": "-7", "maximum": "7"} {
+		if values[value] != 1 {
+			t.Errorf("the %s is there %d times", what, values[value])
+		}
+	}
+	t.Logf("%d of 1,000,000 points", len(log))
+}

@@ -64,7 +64,7 @@ func (o *consumerOptions) addFlags(flags *pflag.FlagSet) {
 	o.batchBytes = 2 << 20
 	flags.Var(&o.batchBytes, "batch-bytes", "size of the messages of a transaction, at most")
 	flags.IntVar(&c.BatchRows, "batch-rows", 20_000, "rows of a transaction, at most")
-	flags.DurationVar(&c.BatchWait, "batch-wait", 20*time.Millisecond, "how long a batch that is not full waits for more")
+	flags.DurationVar(&c.BatchWait, "batch-wait", 5*time.Millisecond, "how long a batch that is not full waits for more")
 	flags.DurationVar(&c.AckWait, "ack-wait", 30*time.Second, "pause before the messages of a crashed consumer are delivered again")
 	flags.DurationVar(&c.CommitTimeout, "commit-timeout", 30*time.Second, "how long an attempt to commit may take before it counts as failed, at first")
 	flags.DurationVar(&c.StopTimeout, "stop-timeout", 20*time.Second, "how long batches under way may take to end on SIGTERM")

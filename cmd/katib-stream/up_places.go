@@ -32,7 +32,7 @@ func (a *app) printPlaces(o upOptions, p places) error {
 	}
 	rows = append(rows, []string{"Database", p.Database})
 	if p.Katib != "" {
-		rows = append(rows, []string{"Katib's gRPC", p.Katib})
+		rows = append(rows, []string{"Katib", p.Katib})
 	}
 	if p.HTTP != "" {
 		rows = append(rows, []string{"Metrics", p.HTTP + "/metrics"}, []string{"Health", p.HTTP + "/healthz and /readyz"})

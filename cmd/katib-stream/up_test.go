@@ -78,6 +78,7 @@ func TestUpText(t *testing.T) {
 		"katib-stream is up; Ctrl-C stops it.",
 		"NATS      nats://127.0.0.1:",
 		"Database  sqlite:" + filepath.Join(data, "katib.db"),
+		"Katib     127.0.0.1:",
 		"Metrics   http://127.0.0.1:",
 		"Health    http://127.0.0.1:",
 		"Data      " + data,
@@ -92,7 +93,7 @@ func TestUpText(t *testing.T) {
 			t.Errorf("line %d is %q, want %q", i, lines[i], want[i])
 		}
 	}
-	_, command, _ := strings.Cut(lines[6], "katib-stream ")
+	_, command, _ := strings.Cut(lines[7], "katib-stream ")
 	if got := katibStream(t, strings.Fields(command)...); got.status != statusOK {
 		t.Errorf("what it says to try: %v", got)
 	}
