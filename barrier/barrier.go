@@ -92,17 +92,12 @@ func (b *Barrier) Run(ctx context.Context) error {
 // is that of ctx, with what was wrong meanwhile. It is ErrRetired when the message was discarded, because its producer's
 // trial had been deleted, although it was sent after that.
 func (b *Barrier) WaitMessage(ctx context.Context, ref katibdb.Ref) (dead bool, err error) {
-	if err := b.poll.waitRefs(ctx, []katibdb.Ref{ref}); err != nil {
+	producer, err := b.poll.waitRef(ctx, ref)
+	switch {
+	case err != nil:
 		return false, fmt.Errorf("wait until the message is persisted: %w", err)
-	}
-	if !ref.Identity.Numbered() {
-		return false, nil
-	}
-	known, err := b.db.Watermarks(ctx, []schema.Subject{ref.Subject})
-	if err != nil {
-		return false, fmt.Errorf("look whether the message is a dead letter: %w", err)
-	}
-	switch producer := known[0]; {
+	case !ref.Identity.Numbered():
+		return b.db.Dead(ctx, ref)
 	case producer.Deleted || producer.Messages == 0:
 		return false, b.discarded(ctx, ref)
 	case producer.Dead == 0:

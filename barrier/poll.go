@@ -2,7 +2,6 @@ package barrier
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -32,7 +31,7 @@ type poller struct {
 	trouble error // of the last look
 }
 
-// waiter waits for messages, or for a producer's watermark.
+// waiter waits for messages, for a producer's watermark, or for a message of a producer of which it wants to know more.
 type waiter struct {
 	refs    []katibdb.Ref // that are not persisted yet
 	subject schema.Subject
@@ -53,6 +52,15 @@ func (p *poller) waitRefs(ctx context.Context, refs []katibdb.Ref) error {
 // waitNumber waits until the producer's watermark has reached the number, or the producer is deleted.
 func (p *poller) waitNumber(ctx context.Context, subject schema.Subject, number uint64) (katibdb.Producer, error) {
 	w := &waiter{subject: subject, number: number, done: make(chan struct{})}
+	err := p.wait(ctx, w)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return w.known, err
+}
+
+// waitRef waits until a message is persisted, and gives what is known of its producer then.
+func (p *poller) waitRef(ctx context.Context, ref katibdb.Ref) (katibdb.Producer, error) {
+	w := &waiter{refs: []katibdb.Ref{ref}, subject: ref.Subject, done: make(chan struct{})}
 	err := p.wait(ctx, w)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,29 +160,28 @@ func (p *poller) look(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	refsOf, refs, numbersOf, subjects := p.questions()
-	persisted, refsErr := []bool(nil), error(nil)
+	var persisted []bool
+	var producers []katibdb.Producer
+	var err error
 	if len(refs) > 0 {
-		persisted, refsErr = p.db.Persisted(ctx, refs)
+		persisted, err = p.db.Persisted(ctx, refs)
 	}
-	producers, numbersErr := []katibdb.Producer(nil), error(nil)
-	if len(subjects) > 0 {
-		producers, numbersErr = p.db.Watermarks(ctx, subjects)
+	if err == nil && len(subjects) > 0 { // after the other, so that what is persisted is known of its producer
+		producers, err = p.db.Watermarks(ctx, subjects)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trouble = errors.Join(refsErr, numbersErr)
-	progress := false
-	if numbersErr == nil {
-		for i, w := range numbersOf {
-			progress = p.noteNumber(w, producers[i]) || progress
-		}
+	if p.trouble = err; err != nil {
+		return false
 	}
-	if refsErr == nil {
-		for _, w := range refsOf {
-			n := min(len(w.refs), refsOfOne)
-			progress = p.noteRefs(w, persisted[:n]) || progress
-			persisted = persisted[n:]
-		}
+	progress := false
+	for i, w := range numbersOf {
+		progress = p.noteNumber(w, producers[i]) || progress
+	}
+	for _, w := range refsOf {
+		n := min(len(w.refs), refsOfOne)
+		progress = p.noteRefs(w, persisted[:n]) || progress
+		persisted = persisted[n:]
 	}
 	return progress
 }
@@ -189,9 +196,10 @@ func (p *poller) questions() (refsOf []*waiter, refs []katibdb.Ref, numbersOf []
 		}
 		if len(w.refs) > 0 {
 			refsOf, refs = append(refsOf, w), append(refs, w.refs[:min(len(w.refs), refsOfOne)]...)
-			continue
 		}
-		numbersOf, subjects = append(numbersOf, w), append(subjects, w.subject)
+		if w.subject != (schema.Subject{}) {
+			numbersOf, subjects = append(numbersOf, w), append(subjects, w.subject)
+		}
 	}
 	return refsOf, refs, numbersOf, subjects
 }
@@ -199,6 +207,9 @@ func (p *poller) questions() (refsOf []*waiter, refs []katibdb.Ref, numbersOf []
 func (p *poller) noteNumber(w *waiter, producer katibdb.Producer) (progress bool) {
 	progress = producer.Watermark > w.known.Watermark
 	w.known = producer
+	if len(w.refs) > 0 {
+		return progress
+	}
 	if producer.Deleted || producer.Watermark >= w.number {
 		p.answer(w)
 		return true
