@@ -70,6 +70,10 @@ func (s *Server) awaitComplete(ctx context.Context, trial string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadWait)
 	defer cancel()
 	for {
+		if s.cfg.ReadDatabase && !s.js.Conn().IsConnected() {
+			s.warnIncomplete(ctx, trial, errAway)
+			return nil
+		}
 		result, err := s.barrier.WaitTrial(ctx, trial)
 		if err == nil {
 			s.noteMissing(ctx, trial, result.Missing)
@@ -78,8 +82,7 @@ func (s *Server) awaitComplete(ctx context.Context, trial string) error {
 		away := errors.Is(err, barrier.ErrStream) || !s.js.Conn().IsConnected()
 		switch {
 		case away && s.cfg.ReadDatabase:
-			s.log.Warn("NATS is away; a read gets what the database has", "trial", trial, "error", err)
-			setTrailer(ctx, TrailerWarning, "NATS is away; reports that are not persisted yet are not here")
+			s.warnIncomplete(ctx, trial, err)
 			return nil
 		case ctx.Err() != nil || errors.Is(err, barrier.ErrStopped):
 			return incomplete(trial, result, away, err)
@@ -90,6 +93,11 @@ func (s *Server) awaitComplete(ctx context.Context, trial string) error {
 		case <-time.After(askAgain):
 		}
 	}
+}
+
+func (s *Server) warnIncomplete(ctx context.Context, trial string, reason error) {
+	s.log.Warn("NATS is away; a read gets what the database has", "trial", trial, "error", reason)
+	setTrailer(ctx, TrailerWarning, "NATS is away; reports that are not persisted yet are not here")
 }
 
 func incomplete(trial string, result barrier.Result, away bool, err error) error {

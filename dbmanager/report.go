@@ -39,6 +39,9 @@ func (s *Server) ReportObservationLog(ctx context.Context, r *katibapi.ReportObs
 func (s *Server) report(ctx context.Context, trial string, log *entries) error {
 	w := s.writers.take(trial)
 	defer s.writers.giveBack(w)
+	if s.cfg.ReportAccepted {
+		s.writers.refresh(ctx, w, s.isRetired)
+	}
 	for log.rest() {
 		before := log.taken
 		if err := s.reportPart(ctx, w, log); err != nil {
@@ -47,6 +50,13 @@ func (s *Server) report(ctx context.Context, trial string, log *entries) error {
 		s.metrics.reported.Add(float64(log.taken - before))
 	}
 	return nil
+}
+
+// isRetired says whether a producer's trial was deleted, perhaps by another replica: what it sends is discarded. When the
+// database cannot say, it is as if it were: a new producer is always listened to.
+func (s *Server) isRetired(ctx context.Context, producer schema.Subject) bool {
+	known, err := s.db.Watermarks(ctx, []schema.Subject{producer})
+	return err != nil || known[0].Deleted
 }
 
 func (s *Server) reportPart(ctx context.Context, w *writer, log *entries) error {

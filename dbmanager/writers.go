@@ -123,6 +123,19 @@ func (ws *writers) store(ctx context.Context, w *writer, body []byte) (katibdb.R
 	return ref, nil
 }
 
+// refresh retires the writer's id when retired says so of it.
+func (ws *writers) refresh(ctx context.Context, w *writer, retired func(context.Context, schema.Subject) bool) {
+	select {
+	case w.turn <- struct{}{}:
+		defer func() { <-w.turn }()
+	case <-ctx.Done():
+		return
+	}
+	if w.id != "" && retired(ctx, w.subject()) {
+		w.id = ""
+	}
+}
+
 // retire makes the writer's next message begin with a new id, unless it has one already.
 func (ws *writers) retire(ctx context.Context, w *writer, id string) {
 	select {

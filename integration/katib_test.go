@@ -110,6 +110,7 @@ func python(t testing.TB) string {
 
 // Katib's own Python SDK, unmodified, reports; its rows are those of Katib's own db-manager.
 func TestKatibsSDKReports(t *testing.T) {
+	t.Parallel()
 	overDatabases(t, func(t *testing.T, url string) {
 		js := connect(t, testserver.NATS(t).URL())
 		db := open(t, url)
@@ -146,6 +147,7 @@ func TestKatibsSDKReports(t *testing.T) {
 // The race that hurts Katib: its controller reads once when a job has ended, and a log that lacks the last message makes
 // the Trial fail for good.
 func TestReadIsCompleteOrAnError(t *testing.T) {
+	t.Parallel()
 	overDatabases(t, func(t *testing.T, url string) {
 		server := testserver.NATS(t)
 		js := connect(t, server.URL())
@@ -185,6 +187,7 @@ func TestReadIsCompleteOrAnError(t *testing.T) {
 
 // A reader's wait goes through a change of the stream's leader and of the one that persists.
 func TestReadInACluster(t *testing.T) {
+	t.Parallel()
 	url := testserver.Databases(t)[0].Fresh(t)
 	cluster := testserver.Cluster(t)
 	js := connect(t, cluster.URL())
@@ -227,6 +230,7 @@ func TestReadInACluster(t *testing.T) {
 
 // The longest log that a sidecar reports in one call, and the order of rows of one and the same time.
 func TestLongLogInOneCall(t *testing.T) {
+	t.Parallel()
 	overDatabases(t, func(t *testing.T, url string) {
 		js := connect(t, testserver.NATS(t).URL())
 		db := open(t, url)
@@ -257,15 +261,18 @@ func TestLongLogInOneCall(t *testing.T) {
 
 // A deletion ends what is there and what is on its way; the name is free for a new trial.
 func TestDeletedTrialStaysDeleted(t *testing.T) {
+	t.Parallel()
 	overDatabases(t, func(t *testing.T, url string) {
 		js := connect(t, testserver.NATS(t).URL())
 		db := open(t, url)
 		ensureStreams(t, js)
 		c := consume(t, js, db, consumer.Config{})
 		k := startKatib(t, js, db, dbmanager.Config{})
-		other := startKatib(t, js, db, dbmanager.Config{}) // another replica
+		other := startKatib(t, js, db, dbmanager.Config{}) // other replicas
+		hasty := startKatib(t, js, db, dbmanager.Config{ReportAccepted: true})
 		k.report(t, "t", entry("2026-11-24T12:00:00Z", "loss", "1"))
 		other.report(t, "t", entry("2026-11-24T12:00:01Z", "loss", "2"))
+		hasty.report(t, "t", entry("2026-11-24T12:00:02Z", "loss", "2.5"))
 		points(t, js, "t", 1, 3)
 		settled(t, js)
 		c.stop()
@@ -280,11 +287,12 @@ func TestDeletedTrialStaysDeleted(t *testing.T) {
 		if log, err := k.get(t, "t"); err != nil || len(log) != 0 {
 			t.Errorf("after the deletion: %d, %v", len(log), err)
 		}
-		// Both replicas go on with a new trial of the name.
+		// All replicas go on with a new trial of the name.
 		k.report(t, "t", entry("2026-11-24T13:00:00Z", "loss", "3"))
 		other.report(t, "t", entry("2026-11-24T13:00:01Z", "loss", "4"))
+		hasty.report(t, "t", entry("2026-11-24T13:00:02Z", "loss", "5"))
 		log, err := k.get(t, "t")
-		if err != nil || len(log) != 2 || log[0].GetMetric().GetValue() != "3" || log[1].GetMetric().GetValue() != "4" {
+		if err != nil || len(log) != 3 || log[0].GetMetric().GetValue() != "3" || log[1].GetMetric().GetValue() != "4" {
 			t.Errorf("a new trial: %v, %v", log, err)
 		}
 	})
@@ -292,6 +300,7 @@ func TestDeletedTrialStaysDeleted(t *testing.T) {
 
 // Deleting works while NATS is away, and what the stream then turns out to hold stays deleted.
 func TestDeletionWithoutNATS(t *testing.T) {
+	t.Parallel()
 	overDatabases(t, func(t *testing.T, url string) {
 		server := testserver.NATS(t)
 		js := connect(t, server.URL())

@@ -24,7 +24,8 @@ import (
 // TestModel holds random sequences of reports, reads, deletions, repetitions and crashes against a model of Katib's own
 // db-manager: a list of entries for each trial.
 func TestModel(t *testing.T) {
-	if err := flag.Set("rapid.checks", "12"); err != nil {
+	t.Parallel()
+	if err := flag.Set("rapid.checks", "8"); err != nil {
 		t.Fatal(err)
 	}
 	server := testserver.NATS(t)
@@ -59,7 +60,7 @@ func TestModel(t *testing.T) {
 // by the loss of its connection.
 func keepConsuming(t *testing.T, url string, db *katibdb.DB, crash *atomic.Bool) {
 	ended := make(chan struct{})
-	died := make(chan struct{}, 1)
+	died := make(chan struct{}, 100)
 	start := func() *running {
 		js := connect(t, url)
 		return consume(t, js, db, consumer.Config{AckWait: time.Second, AfterCommit: func() {

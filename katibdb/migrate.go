@@ -134,7 +134,7 @@ func (db *DB) katibTable(ctx context.Context) error {
 			return pingErr
 		}
 		if db.cfg.SkipKatibTable {
-			return fmt.Errorf("table observation_logs cannot be read, and SKIP_DB_INITIALIZATION leaves it to Katib: start Katib's db-manager first: %w", err)
+			return fmt.Errorf("table observation_logs cannot be read, and SKIP_DB_INITIALIZATION leaves it to Katib: leave that out, or start Katib's own db-manager first: %w", err)
 		}
 		if err := db.makeKatibTable(ctx); err != nil {
 			return fmt.Errorf("make table observation_logs: %w", err)

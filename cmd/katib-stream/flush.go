@@ -84,7 +84,7 @@ func (o flushOptions) notPersisted(ctx context.Context, nc *nats.Conn, pending u
 	case errors.As(err, &denied):
 		reason = fmt.Sprintf("NATS at %s does not let this user %s", natsconn.Redact(nc.ConnectedUrl()), denied.What)
 	case errors.Is(err, flushclient.ErrUnanswered):
-		reason = "no consumer answers; is one running? `katib-stream up` and `katib-stream consumer` are"
+		reason = "no consumer answers; is one running, and may it (allow_responses)? `katib-stream up` and `katib-stream consumer` answer"
 	case errors.Is(err, nats.ErrDisconnected):
 		reason = "the connection to NATS was lost, and was not back in time"
 	case errors.As(err, &refused):

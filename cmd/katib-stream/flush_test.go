@@ -99,7 +99,7 @@ func TestFlushSaysWhyItCannot(t *testing.T) {
 		says   string
 	}{
 		"nobody listens":  {"me:" + secret + "@" + freeAddress(t), nil, "cannot reach NATS at nats://***@127.0.0.1:"},
-		"no consumer":     {testserver.NATS(t).URL(), nil, "trial t is not known to be persisted: no consumer answers; is one running?"},
+		"no consumer":     {testserver.NATS(t).URL(), nil, "trial t is not known to be persisted: no consumer answers; is one running"},
 		"no permission":   {urlOf("reader"), nil, "does not let this user publish to katib.flush.default.t"},
 		"it takes longer": {testserver.NATS(t).URL(), saying(`{"status":"pending","pending":12}`), "gave up after 2s; about 12 messages are on the way to the database; `katib-stream status t` shows more"},
 		"one is left":     {testserver.NATS(t).URL(), saying(`{"status":"pending","pending":1}`), "gave up after 2s; about 1 message is on the way to the database"},

@@ -32,7 +32,7 @@ func newUpCommand(a *app) *cobra.Command {
 	o := upOptions{consumerOptions: consumerOptions{nats: natsconn.Config{Name: "katib-stream up"}}}
 	command := &cobra.Command{
 		Use:   "up",
-		Short: "Run everything on this machine: NATS, a database and the consumer",
+		Short: "Run everything on this machine: NATS, a database, the consumer and the db-manager",
 		Long: `Run everything in this process, in the foreground, until Ctrl-C or SIGTERM: an embedded NATS server with JetStream, an
 embedded SQLite database, the consumer, and the db-manager that Katib and its SDK speak to. What is stored stays in the
 data folder, also through a kill -9.
@@ -68,6 +68,8 @@ func (o *upOptions) addUpFlags(flags *pflag.FlagSet) {
 	// A shell in which the variables of the other commands point here must not make `up` look for itself.
 	cli.EnvNames(flags, "server", "KATIB_STREAM_UP_SERVERS")
 	cli.EnvNames(flags, "context", "KATIB_STREAM_UP_CONTEXT")
+	// Kubernetes sets KATIB_STREAM_PORT, to something else, beside a Service of the name katib-stream.
+	cli.EnvNames(flags, "port", "KATIB_STREAM_UP_PORT")
 	cli.OneOf(flags, "server", "context")
 	addDatabaseFlag(flags, &o.database, ", or else a SQLite file in the data folder")
 	o.addFlags(flags)
