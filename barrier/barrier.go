@@ -39,6 +39,8 @@ type Database interface {
 	Watermarks(ctx context.Context, asked []schema.Subject) ([]katibdb.Producer, error)
 	// Trial says what is known of a trial.
 	Trial(ctx context.Context, name string) (katibdb.Trial, error)
+	// Missing counts the numbers of a producer, up to one of them, that are not persisted.
+	Missing(ctx context.Context, producer schema.Subject, upTo uint64) (uint64, error)
 	// Dead says whether a message is persisted as a dead letter.
 	Dead(ctx context.Context, ref katibdb.Ref) (bool, error)
 }
@@ -76,7 +78,7 @@ func New(js jetstream.JetStream, db Database, log *slog.Logger) *Barrier {
 		log = slog.New(slog.DiscardHandler)
 	}
 	b := &Barrier{js: js, db: db, log: log, poll: newPoller(db), cursors: newCursors(), readers: semaphore.NewWeighted(mostReaders)}
-	b.flights = newFlights(b.waitHeld)
+	b.flights = newFlights(b.fly)
 	return b
 }
 
@@ -107,7 +109,7 @@ func (b *Barrier) WaitMessage(ctx context.Context, ref katibdb.Ref) (dead bool, 
 	}
 }
 
-// discarded gives ErrRetired when a message of a deleted trial's producer came after the deletion.
+// discarded gives ErrRetired when a message that was discarded with its trial's deletion came after that.
 func (b *Barrier) discarded(ctx context.Context, ref katibdb.Ref) error {
 	trial, err := b.db.Trial(ctx, ref.Subject.Trial)
 	if err != nil {
@@ -117,10 +119,17 @@ func (b *Barrier) discarded(ctx context.Context, ref katibdb.Ref) error {
 	if err != nil {
 		return failed(ctx, "look up stream "+schema.Stream, err)
 	}
-	if epochOf(stream) == trial.DeletedEpoch && ref.Sequence > trial.DeletedSequence {
-		return fmt.Errorf("%w: %s", ErrRetired, ref.Subject.Producer)
+	msg, err := stream.GetMsg(ctx, ref.Sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil // what was purged is from before the deletion
 	}
-	return nil
+	if err != nil {
+		return failed(ctx, "look at the message", err)
+	}
+	if trial.DeletedAfter(epochOf(stream), ref.Sequence, msg.Time) {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrRetired, ref.Subject.Producer)
 }
 
 // quick is how long a producer's watermark is waited for before the stream is asked what the producer sent.
@@ -137,7 +146,7 @@ func (b *Barrier) WaitProducer(ctx context.Context, subject schema.Subject, numb
 	case err == nil:
 		return Result{DeadLetters: producer.Dead, Deleted: producer.Deleted}, nil
 	case ctx.Err() != nil || errors.Is(err, ErrStopped):
-		return Result{Pending: number - min(number, producer.Watermark)}, err
+		return Result{Pending: min(number-min(number, producer.Watermark), mostRefs)}, err
 	}
 	return b.waitSubject(ctx, subject, number)
 }

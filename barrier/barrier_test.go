@@ -282,3 +282,59 @@ func TestStopSendsEverybodyAway(t *testing.T) {
 		}
 	}
 }
+
+// A server that was restored gives sequences again under the same epoch.
+func TestRestoredStreamIsReadAgain(t *testing.T) {
+	w := newWorld(t)
+	stop := w.consume()
+	w.publish(subjectOf("t", "p"), report, 1, 2, 3, 4, 5)
+	if _, err := w.barrier.WaitTrial(w.within(patience), "t"); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	stream, err := w.js.Stream(t.Context(), schema.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.js.DeleteStream(t.Context(), schema.Stream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.js.CreateStream(t.Context(), stream.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	w.publish(subjectOf("t", "q"), report, 1)
+	if result, err := w.barrier.WaitTrial(w.within(short), "t"); err == nil || result.Pending != 1 {
+		t.Errorf("%+v, %v; want 1 pending", result, err)
+	}
+}
+
+// What a deletion discards of a producer that the database never met is deleted, not missing.
+func TestDiscardedIsDeleted(t *testing.T) {
+	w := newWorld(t)
+	s := subjectOf("t", "p")
+	w.publish(s, report, 1, 2, 3)
+	w.delete("t")
+	defer w.consume()()
+	if result, err := w.barrier.WaitTrial(w.within(patience), "t"); err != nil || result != (Result{Deleted: true}) {
+		t.Errorf("the trial: %+v, %v", result, err)
+	}
+	if result, err := w.barrier.WaitProducer(w.within(patience), s, 3); err != nil || result != (Result{Deleted: true}) {
+		t.Errorf("the producer: %+v, %v", result, err)
+	}
+}
+
+// A number that nobody will ever reach costs no more than another.
+func TestHugeNumber(t *testing.T) {
+	w := newWorld(t)
+	defer w.consume()()
+	s := subjectOf("t", "p")
+	w.publish(s, report, 1, 3)
+	w.db.questions.Store(0)
+	result, err := w.barrier.WaitProducer(w.within(patience), s, schema.MaxNumber)
+	if !errors.Is(err, ErrMissing) || result.Missing != schema.MaxNumber-2 {
+		t.Errorf("%+v, %v", result, err)
+	}
+	if asked := w.db.questions.Load(); asked > 500 {
+		t.Errorf("%d questions", asked)
+	}
+}

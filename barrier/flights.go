@@ -10,7 +10,7 @@ import (
 // the next flight: what was stored before a call must be persisted when it returns. A question has one flight at a time; the
 // next would wait for all that it waits for.
 type flights struct {
-	fly func(ctx context.Context, q question, pending *atomic.Uint64) (place, error)
+	fly func(ctx context.Context, q question, pending *atomic.Uint64) (found, error)
 
 	mu       sync.Mutex
 	airports map[question]*airport // while anybody waits
@@ -33,11 +33,11 @@ type flight struct {
 	cancel  context.CancelFunc // called when nobody waits any longer
 	callers int
 	done    chan struct{}
-	last    place
+	found   found
 	err     error
 }
 
-func newFlights(fly func(context.Context, question, *atomic.Uint64) (place, error)) *flights {
+func newFlights(fly func(context.Context, question, *atomic.Uint64) (found, error)) *flights {
 	ctx, stop := context.WithCancel(context.Background())
 	return &flights{fly: fly, airports: map[question]*airport{}, ctx: ctx, stop: stop}
 }
@@ -53,17 +53,17 @@ func (s *flights) run(ctx context.Context) error {
 }
 
 // join waits with others. When ctx ends first, pending is about how many messages are on their way.
-func (s *flights) join(ctx context.Context, q question) (last place, pending uint64, err error) {
+func (s *flights) join(ctx context.Context, q question) (result found, pending uint64, err error) {
 	f, err := s.board(q)
 	if err != nil {
-		return place{}, 0, err
+		return found{}, 0, err
 	}
 	select {
 	case <-f.done:
-		return f.last, f.pending.Load(), f.err
+		return f.found, f.pending.Load(), f.err
 	case <-ctx.Done():
 		s.leave(f)
-		return place{}, f.pending.Load(), ctx.Err()
+		return found{}, f.pending.Load(), ctx.Err()
 	}
 }
 
@@ -99,8 +99,8 @@ func (s *flights) depart(a *airport) {
 	go func() {
 		defer s.air.Done()
 		defer f.cancel()
-		s.close(a)
-		f.last, f.err = s.fly(f.ctx, f.question, &f.pending)
+		s.close(a, f)
+		f.found, f.err = s.fly(f.ctx, f.question, &f.pending)
 		if s.ctx.Err() != nil {
 			f.err = ErrStopped
 		}
@@ -109,11 +109,13 @@ func (s *flights) depart(a *airport) {
 	}()
 }
 
-// close ends the boarding.
-func (s *flights) close(a *airport) {
+// close ends the boarding of a flight.
+func (s *flights) close(a *airport, f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.boarding = nil
+	if a.boarding == f {
+		a.boarding = nil
+	}
 }
 
 func (s *flights) land(a *airport, q question) {
@@ -130,7 +132,11 @@ func (s *flights) land(a *airport, q question) {
 func (s *flights) leave(f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.callers--; f.callers == 0 {
-		f.cancel()
+	if f.callers--; f.callers > 0 {
+		return
+	}
+	f.cancel()
+	if a := s.airports[f.question]; a != nil && a.boarding == f {
+		a.boarding = nil // nobody may join a flight that is cancelled
 	}
 }

@@ -18,17 +18,13 @@ import (
 
 // waitTrial waits for what the stream holds of a trial, and says what the database knows then.
 func (b *Barrier) waitTrial(ctx context.Context, trial string) (Result, error) {
-	last, pending, err := b.flights.join(ctx, question{schema.TrialFilter("*", trial), trial})
+	found, pending, err := b.flights.join(ctx, question{schema.TrialFilter("*", trial), trial})
 	if err != nil {
 		return Result{Pending: pending}, fmt.Errorf("wait until trial %s is persisted: %w", trial, err)
 	}
-	known, err := b.db.Trial(ctx, trial)
-	if err != nil {
-		return Result{}, fmt.Errorf("look up trial %s: %w", trial, err)
-	}
-	result := Result{Deleted: deleted(known, last)}
-	for _, producer := range known.Producers {
-		if !producer.Deleted {
+	result := Result{Deleted: found.deleted()}
+	for _, producer := range found.trial.Producers {
+		if !producer.Deleted && !result.Deleted {
 			result.DeadLetters += producer.Dead
 			result.Missing += producer.Missing
 		}
@@ -36,13 +32,19 @@ func (b *Barrier) waitTrial(ctx context.Context, trial string) (Result, error) {
 	return result, nil
 }
 
+// found is what there is when everything that the stream held is persisted.
+type found struct {
+	last  place // of the messages that were waited for
+	trial katibdb.Trial
+}
+
 // deleted says whether nothing came after the trial's deletion.
-func deleted(trial katibdb.Trial, last place) bool {
-	if trial.DeletedAt.IsZero() || (last.sequence > 0 && (last.epoch != trial.DeletedEpoch || last.sequence > trial.DeletedSequence)) {
+func (f found) deleted() bool {
+	if f.trial.DeletedAt.IsZero() || (f.last.sequence > 0 && !f.trial.DeletedAfter(f.last.epoch, f.last.sequence, f.last.time)) {
 		return false
 	}
-	for _, producer := range trial.Producers {
-		if !producer.Deleted {
+	for _, producer := range f.trial.Producers {
+		if !producer.Deleted && producer.Messages > 0 {
 			return false
 		}
 	}
@@ -51,57 +53,35 @@ func deleted(trial katibdb.Trial, last place) bool {
 
 // waitSubject waits for what the stream holds of a producer, and finds out whether a number is among it.
 func (b *Barrier) waitSubject(ctx context.Context, subject schema.Subject, number uint64) (Result, error) {
-	last, pending, err := b.flights.join(ctx, question{subject.String(), subject.Trial})
+	found, pending, err := b.flights.join(ctx, question{subject.String(), subject.Trial})
 	if err != nil {
 		return Result{Pending: pending}, fmt.Errorf("wait until message %d of producer %s is persisted: %w", number, subject.Producer, err)
+	}
+	if found.deleted() {
+		return Result{Deleted: true}, nil
 	}
 	ref := katibdb.Ref{Subject: subject, Identity: schema.Identity{Source: subject.Producer, Number: number}}
 	persisted, err := b.db.Persisted(ctx, []katibdb.Ref{ref})
 	if err != nil {
 		return Result{}, fmt.Errorf("look up message %d of producer %s: %w", number, subject.Producer, err)
 	}
-	known, err := b.db.Trial(ctx, subject.Trial)
+	missing, err := b.db.Missing(ctx, subject, number)
 	if err != nil {
-		return Result{}, fmt.Errorf("look up trial %s: %w", subject.Trial, err)
+		return Result{}, err
 	}
-	result := Result{}
-	for _, producer := range known.Producers {
-		if producer.ID != subject.Producer || producer.Namespace != subject.Namespace {
-			continue
-		}
-		result = Result{DeadLetters: producer.Dead, Deleted: producer.Deleted}
-		if result.Missing, err = b.missing(ctx, subject, producer.Watermark, number); err != nil {
-			return Result{}, err
+	result := Result{Missing: missing}
+	for _, producer := range found.trial.Producers {
+		if producer.ID == subject.Producer && producer.Namespace == subject.Namespace {
+			result.DeadLetters, result.Deleted = producer.Dead, producer.Deleted
 		}
 	}
-	if !persisted[0] && !result.Deleted {
-		if result.Deleted = deleted(known, last); !result.Deleted {
-			return result, fmt.Errorf("%w: number %d of producer %s", ErrMissing, number, subject.Producer)
-		}
+	if result.Deleted {
+		return Result{Deleted: true}, nil
+	}
+	if !persisted[0] {
+		return result, fmt.Errorf("%w: number %d of producer %s", ErrMissing, number, subject.Producer)
 	}
 	return result, nil
-}
-
-// missing counts the numbers above a watermark and up to a number that are not persisted. There may be others above, of
-// messages that are on their way.
-func (b *Barrier) missing(ctx context.Context, subject schema.Subject, watermark, upTo uint64) (missing uint64, err error) {
-	const most = 1_000
-	for from := watermark + 1; from <= upTo; from += most {
-		var refs []katibdb.Ref
-		for number := from; number <= min(upTo, from+most-1); number++ {
-			refs = append(refs, katibdb.Ref{Subject: subject, Identity: schema.Identity{Source: subject.Producer, Number: number}})
-		}
-		persisted, err := b.db.Persisted(ctx, refs)
-		if err != nil {
-			return 0, fmt.Errorf("look up what is missing of producer %s: %w", subject.Producer, err)
-		}
-		for _, found := range persisted {
-			if !found {
-				missing++
-			}
-		}
-	}
-	return missing, nil
 }
 
 // question is what is waited for: the messages of a trial under a filter.
@@ -111,10 +91,21 @@ type question struct{ filter, trial string }
 type place struct {
 	epoch    string
 	sequence uint64
+	time     time.Time // zero where it does not matter
 }
 
 // mostRefs bounds how many messages are remembered while they are waited for.
 const mostRefs = 10_000
+
+// fly waits for what a question is about, and reads once, for all who ask, what is known of its trial then.
+func (b *Barrier) fly(ctx context.Context, q question, pending *atomic.Uint64) (found, error) {
+	last, err := b.waitHeld(ctx, q, pending)
+	if err != nil {
+		return found{}, err
+	}
+	known, err := b.db.Trial(ctx, q.trial)
+	return found{last, known}, err
+}
 
 // waitHeld waits until everything that the stream's leader holds now under the filter is persisted. It gives the last
 // message's place.
@@ -124,12 +115,13 @@ func (b *Barrier) waitHeld(ctx context.Context, q question, pending *atomic.Uint
 		return last, failed(ctx, "look up stream "+schema.Stream, err)
 	}
 	last.epoch = epochOf(stream)
-	if last.sequence, err = b.lastSequence(ctx, q.filter); err != nil {
+	if last.sequence, last.time, err = b.lastMessage(ctx, q.filter); err != nil {
 		return last, err
 	}
+	reconnects := b.js.Conn().Stats().Reconnects
 	patience := firstPatience
-	for at := b.cursors.get(q, last.epoch); at < last.sequence; {
-		refs, reached, err := b.read(ctx, stream, q, place{last.epoch, at}, last.sequence, pending)
+	for at := b.cursors.get(q, last, reconnects); at < last.sequence; {
+		refs, reached, err := b.read(ctx, stream, q, place{epoch: last.epoch, sequence: at}, last.sequence, pending)
 		if err != nil {
 			return last, err
 		}
@@ -140,7 +132,7 @@ func (b *Barrier) waitHeld(ctx context.Context, q question, pending *atomic.Uint
 			return last, err
 		default:
 			at = reached
-			b.cursors.set(q, place{last.epoch, at})
+			b.cursors.set(q, place{epoch: last.epoch, sequence: at})
 		}
 	}
 	return last, nil
@@ -171,36 +163,37 @@ func (b *Barrier) waitWhileHeld(ctx context.Context, refs []katibdb.Ref, patienc
 	return err
 }
 
-// lastSequence asks the stream's leader for the last message under the filter; 0 when there is none. The client's own call
+// lastMessage asks the stream's leader for the last message under the filter; 0 when there is none. The client's own call
 // would ask any replica, and one that lags behind does not know what was acknowledged to a producer.
-func (b *Barrier) lastSequence(ctx context.Context, filter string) (uint64, error) {
+func (b *Barrier) lastMessage(ctx context.Context, filter string) (sequence uint64, at time.Time, err error) {
 	const what = "ask for the last message"
 	request, err := json.Marshal(map[string]string{"last_by_subj": filter})
 	if err != nil {
-		return 0, err
+		return 0, at, err
 	}
 	limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	reply, err := b.js.Conn().RequestWithContext(limited, pull.APIPrefix(b.js.Options())+"STREAM.MSG.GET."+schema.Stream, request)
 	if err != nil {
-		return 0, failed(ctx, what, err)
+		return 0, at, failed(ctx, what, err)
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message struct {
-			Sequence uint64 `json:"seq"`
+			Sequence uint64    `json:"seq"`
+			Time     time.Time `json:"time"`
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return 0, failed(ctx, what, err)
+		return 0, at, failed(ctx, what, err)
 	}
 	if answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-		return 0, nil
+		return 0, at, nil
 	}
 	if answer.Error != nil {
-		return 0, failed(ctx, what, answer.Error)
+		return 0, at, failed(ctx, what, answer.Error)
 	}
-	return answer.Message.Sequence, nil
+	return answer.Message.Sequence, answer.Message.Time, nil
 }
 
 // read reads headers after a place and up to a sequence, until it has met that or very many messages that are not persisted
@@ -230,7 +223,7 @@ func (b *Barrier) read(ctx context.Context, stream jetstream.Stream, q question,
 			return nil, 0, err
 		}
 		if len(batch) == 0 { // the rest was purged meanwhile, or the replica that is read lags behind
-			last, err := b.lastSequence(ctx, q.filter)
+			last, _, err := b.lastMessage(ctx, q.filter)
 			if err != nil {
 				return nil, 0, err
 			}

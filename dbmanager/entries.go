@@ -18,9 +18,10 @@ const (
 
 // entries is a reported log on its way into messages.
 type entries struct {
-	log   []*katibapi.MetricLog
-	limit int // of a message's body
-	taken int
+	log     []*katibapi.MetricLog
+	limit   int // of a message's body
+	taken   int
+	retired string // the producer that turned out not to be listened to, when a part was sent
 }
 
 // newEntries checks a log before anything of it is sent. Entries without a time are passed over, as Katib does.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -102,6 +103,8 @@ func (s *Server) warnIncomplete(ctx context.Context, trial string, reason error)
 
 func incomplete(trial string, result barrier.Result, away bool, err error) error {
 	switch {
+	case away && errors.Is(err, jetstream.ErrStreamNotFound):
+		return status.Errorf(codes.Unavailable, "NATS has no stream %s yet; a consumer makes it: %v", schema.Stream, err)
 	case away:
 		return status.Errorf(codes.Unavailable, "NATS is away, so the log of trial %s may not be complete; ask again: %v", trial, err)
 	case result.Pending > 0:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -55,8 +56,8 @@ func (s *Server) report(ctx context.Context, trial string, log *entries) error {
 // isRetired says whether a producer's trial was deleted, perhaps by another replica: what it sends is discarded. When the
 // database cannot say, it is as if it were: a new producer is always listened to.
 func (s *Server) isRetired(ctx context.Context, producer schema.Subject) bool {
-	known, err := s.db.Watermarks(ctx, []schema.Subject{producer})
-	return err != nil || known[0].Deleted
+	retired, err := s.db.Retired(ctx, producer)
+	return err != nil || retired
 }
 
 func (s *Server) reportPart(ctx context.Context, w *writer, log *entries) error {
@@ -79,9 +80,21 @@ func (s *Server) reportPart(ctx context.Context, w *writer, log *entries) error 
 		// after that: it is one of a new trial.
 		s.writers.retire(ctx, w, ref.Identity.Source)
 		log.taken = before
-		return nil
+		return log.again(ref.Identity.Source)
 	}
 	return err
+}
+
+// again lets a part be sent once more, from a new producer, unless that cannot help.
+func (e *entries) again(retired string) error {
+	switch {
+	case e.taken > 0:
+		return status.Error(codes.Aborted, "the trial was deleted meanwhile")
+	case e.retired != "":
+		return status.Errorf(codes.Unavailable, "producers %s and %s both count as made before the trial of this name was deleted: is this machine's clock more than a minute behind?", e.retired, retired)
+	}
+	e.retired = retired
+	return nil
 }
 
 // progress adds to the error of a part what became of the others.
@@ -119,9 +132,27 @@ func (s *Server) awaitPersisted(ctx context.Context, ref katibdb.Ref) error {
 		case <-time.After(askAgain):
 		}
 		if ref.Epoch == "" {
-			ref.Epoch, _, _, _ = s.look(ctx) // NATS may be away; then in the next round
+			ref.Epoch, ref.Time = s.locate(ctx, ref.Sequence) // NATS may be away; then in the next round
 		}
 	}
+}
+
+// locate gives the stream's epoch, and when the message was stored.
+func (s *Server) locate(ctx context.Context, sequence uint64) (epoch string, at time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, schema.Stream)
+	if err != nil {
+		return "", at
+	}
+	msg, err := stream.GetMsg(ctx, sequence)
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return "", at
+	}
+	if err == nil {
+		at = msg.Time
+	}
+	return stream.CachedInfo().Config.Metadata[schema.MetadataEpoch], at
 }
 
 // waitMessage waits for a message, for a moment only as long as its epoch is not known. It is needed for nothing but to

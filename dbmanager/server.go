@@ -29,7 +29,7 @@ import (
 // Database is what a Server needs of Katib DB; *katibdb.DB is one.
 type Database interface {
 	Ping(ctx context.Context) error
-	Watermarks(ctx context.Context, asked []schema.Subject) ([]katibdb.Producer, error)
+	Retired(ctx context.Context, producer schema.Subject) (bool, error)
 	Log(ctx context.Context, q katibdb.LogQuery, each func(katibdb.Row) error) error
 	DeleteTrial(ctx context.Context, trial string, look func(context.Context) (epoch string, sequence uint64, at time.Time, err error)) error
 }

@@ -21,8 +21,10 @@ import (
 const (
 	// idleLimit is how long a trial may report nothing before its writer ends.
 	idleLimit = 10 * time.Minute
-	// maxWriters is how many writers are kept; with more, those that were idle for longest end sooner.
-	maxWriters = 10_000
+	// maxWriters is how many writers are kept; with more, those that are idle for crowdedLimit end. One is a few hundred
+	// bytes; a new one for each report would be a row in the database each.
+	maxWriters   = 10_000
+	crowdedLimit = time.Minute
 	// endTimeout is how long marking the end of writers' runs may take: it is a courtesy.
 	endTimeout = 2 * time.Second
 )
@@ -33,7 +35,6 @@ type publish func(ctx context.Context, m *nats.Msg) (*jetstream.PubAck, *publish
 // writers are this process's producers, one for each trial that reports.
 type writers struct {
 	publish publish
-	full    chan struct{} // tells run that there are too many
 
 	mu      sync.Mutex
 	byTrial map[string]*writer
@@ -52,7 +53,7 @@ type writer struct {
 }
 
 func newWriters(publish publish) *writers {
-	return &writers{publish: publish, full: make(chan struct{}, 1), byTrial: map[string]*writer{}}
+	return &writers{publish: publish, byTrial: map[string]*writer{}}
 }
 
 func (ws *writers) count() float64 {
@@ -71,12 +72,6 @@ func (ws *writers) take(trial string) *writer {
 		ws.byTrial[trial] = w
 	}
 	w.users++
-	if len(ws.byTrial) > maxWriters {
-		select {
-		case ws.full <- struct{}{}:
-		default:
-		}
-	}
 	return w
 }
 
@@ -170,7 +165,6 @@ func (ws *writers) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		case <-ws.full:
 		}
 		ws.evict(ctx, time.Now())
 	}
@@ -203,11 +197,23 @@ func (ws *writers) idle(now time.Time, keep int) []*writer {
 	}
 	slices.SortFunc(unused, func(a, b *writer) int { return cmp.Compare(a.used.UnixNano(), b.used.UnixNano()) })
 	n := 0
-	for n < len(unused) && (len(ws.byTrial) > keep || now.Sub(unused[n].used) >= idleLimit) {
+	for n < len(unused) && now.Sub(unused[n].used) >= limitOf(len(ws.byTrial), keep) {
 		delete(ws.byTrial, unused[n].trial)
 		n++
 	}
 	return unused[:n]
+}
+
+// limitOf is how long a writer may be idle while there are so many.
+func limitOf(writers, keep int) time.Duration {
+	switch {
+	case keep == 0:
+		return 0
+	case writers > keep:
+		return crowdedLimit
+	default:
+		return idleLimit
+	}
 }
 
 // end says in the stream that the writers' runs have ended. When it does not work, they look as if they had crashed, and

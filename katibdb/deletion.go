@@ -1,8 +1,12 @@
 package katibdb
 
 import (
+	"context"
 	"encoding/hex"
+	"fmt"
 	"time"
+
+	"github.com/katib-stream/katib-stream/schema"
 )
 
 // Deletion is the mark that a trial's deletion leaves: it says which messages are from before.
@@ -37,13 +41,51 @@ func (d Deletion) covers(m *Message) bool {
 	if d.At.IsZero() {
 		return false
 	}
-	if born, ok := birth(m.Identity.Source); ok && born.Before(d.At.Add(-clockMargin)) {
+	if d.tooOld(m.Identity.Source) {
 		return true
 	}
-	if d.Epoch != "" && m.Epoch == d.Epoch {
-		return m.Sequence <= d.Sequence
+	return d.before(m.Epoch, m.Sequence, m.Time)
+}
+
+// before reports whether a place in the stream is one from before the deletion; a zero time is not known to be.
+func (d Deletion) before(epoch string, sequence uint64, at time.Time) bool {
+	if d.Epoch != "" && epoch == d.Epoch {
+		return sequence <= d.Sequence
 	}
-	return !m.Time.IsZero() && m.Time.UnixMilli() <= d.At.UnixMilli()
+	return !at.IsZero() && at.UnixMilli() <= d.At.UnixMilli()
+}
+
+// tooOld reports whether a producer was made so long before the deletion that nothing of it is taken for new.
+func (d Deletion) tooOld(producer string) bool {
+	born, ok := birth(producer)
+	return ok && born.Before(d.At.Add(-clockMargin))
+}
+
+// DeletedAfter reports whether the trial was deleted after a message was stored at that place of the stream. A zero time is
+// one that is not known.
+func (t Trial) DeletedAfter(epoch string, sequence uint64, at time.Time) bool {
+	d := Deletion{At: t.DeletedAt, Epoch: t.DeletedEpoch, Sequence: t.DeletedSequence}
+	return !d.At.IsZero() && d.before(epoch, sequence, at)
+}
+
+// Retired reports whether what a producer sends from now on is discarded, because its trial was deleted.
+func (db *DB) Retired(ctx context.Context, producer schema.Subject) (bool, error) {
+	retired := false
+	err := db.read(ctx, func(s *session) error {
+		trials, err := s.readTrials(ctx, []string{producer.Trial}, "")
+		if err != nil {
+			return err
+		}
+		key := producerKey{producer.Trial, producer.Namespace, producer.Producer}
+		producers, err := s.readProducers(ctx, []producerKey{key})
+		deletion := trials[producer.Trial].deletion
+		retired = producers[key].deleted || (!deletion.At.IsZero() && deletion.tooOld(producer.Producer))
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look up producer %s: %w", producer.Producer, err)
+	}
+	return retired, nil
 }
 
 // birth gives when a producer was made, by its id; ok is false for one that is none of our libraries': those are the hex

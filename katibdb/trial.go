@@ -90,6 +90,28 @@ func (s *session) producersOf(ctx context.Context, trial string) ([]Producer, er
 	return producers, err
 }
 
+// Missing counts the numbers of a producer, up to one of them, that are not persisted.
+func (db *DB) Missing(ctx context.Context, producer schema.Subject, upTo uint64) (uint64, error) {
+	missing := upTo
+	err := db.read(ctx, func(s *session) error {
+		const query = `SELECT watermark, (SELECT COUNT(*) FROM stream_receipts r
+				WHERE r.trial_name = p.trial_name AND r.namespace = p.namespace AND r.source = p.producer
+					AND r.number > p.watermark AND r.number <= ?)
+			FROM stream_producers p WHERE trial_name = ? AND namespace = ? AND producer = ?`
+		args := []any{int64(upTo), producer.Trial, producer.Namespace, producer.Producer}
+		return s.query(ctx, "count receipts", query, args, func(rows *sql.Rows) error {
+			var watermark, receipts uint64
+			err := rows.Scan(&watermark, &receipts)
+			missing = upTo - min(upTo, watermark+receipts)
+			return err
+		})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look up what is missing of producer %s: %w", producer.Producer, err)
+	}
+	return missing, nil
+}
+
 // Watermarks returns what is known of many producers, in the order asked; of an unknown one only its name. Highest and
 // Missing are not filled in, see Trial.
 func (db *DB) Watermarks(ctx context.Context, asked []schema.Subject) ([]Producer, error) {
