@@ -30,6 +30,7 @@ const (
 
 var (
 	errAway     = errors.New("NATS is away")
+	errQueue    = errors.New("reports before this one could not be stored yet")
 	errConflict = errors.New("the message id was used twice")
 	errForeign  = errors.New("another stream takes the subject")
 )

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/katib-stream/katib-stream/dbmanager/katibapi"
 	"github.com/katib-stream/katib-stream/katibdb"
@@ -296,6 +297,23 @@ func TestManyReportersOfATrial(t *testing.T) {
 	for i, msg := range w.held() {
 		if got, want := msg.Header.Get(schema.HeaderMsgID), schema.MessageID(w.id(), uint64(i+1)); got != want {
 			t.Errorf("message %d is %s, not %s", i+1, got, want)
+		}
+	}
+}
+
+// In an outage reports do not wait one behind the other.
+func TestOutageIsAnsweredSoon(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{})
+	w.nats.Stop()
+	const callers = 8
+	answers := make(chan error, callers)
+	for range callers {
+		go func() { answers <- w.report(w.within(3*outage), entry(noon, "loss", "1")) }()
+	}
+	for range callers {
+		if err := <-answers; status.Code(err) != codes.Unavailable {
+			t.Errorf("%v; want %v before the deadline", err, codes.Unavailable)
 		}
 	}
 }

@@ -95,6 +95,8 @@ func (ws *writers) store(ctx context.Context, w *writer, body []byte) (katibdb.R
 	select {
 	case w.turn <- struct{}{}:
 		defer func() { <-w.turn }()
+	case <-time.After(outage): // as long as the report before may try; in an outage many would wait one behind the other
+		return katibdb.Ref{}, &publishError{cause: errQueue}
 	case <-ctx.Done():
 		return katibdb.Ref{}, &publishError{cause: fmt.Errorf("wait for the report before: %w", ctx.Err())}
 	}
