@@ -55,6 +55,8 @@ type Result struct {
 	DeadLetters uint64
 	// Missing is how many numbers, below the greatest that arrived, the stream never got.
 	Missing uint64
+	// Unknown says that neither the stream nor the database has anything of the trial.
+	Unknown bool
 	// Deleted says that the trial was deleted, and nothing came after that.
 	Deleted bool
 }

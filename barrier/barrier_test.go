@@ -39,7 +39,7 @@ func TestTrialIsWaitedFor(t *testing.T) {
 
 func TestNothingToWaitFor(t *testing.T) {
 	w := newWorld(t)
-	if result, err := w.barrier.WaitTrial(w.within(patience), "never"); err != nil || result != (Result{}) {
+	if result, err := w.barrier.WaitTrial(w.within(patience), "never"); err != nil || result != (Result{Unknown: true}) {
 		t.Errorf("a trial that never reported: %+v, %v", result, err)
 	}
 	if result, err := w.barrier.WaitProducer(w.within(patience), subjectOf("never", "p"), 7); !errors.Is(err, ErrMissing) {

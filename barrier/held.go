@@ -23,6 +23,7 @@ func (b *Barrier) waitTrial(ctx context.Context, trial string) (Result, error) {
 		return Result{Pending: pending}, fmt.Errorf("wait until trial %s is persisted: %w", trial, err)
 	}
 	result := Result{Deleted: found.deleted()}
+	result.Unknown = found.last.sequence == 0 && len(found.trial.Producers) == 0 && !result.Deleted
 	for _, producer := range found.trial.Producers {
 		if !producer.Deleted && !result.Deleted {
 			result.DeadLetters += producer.Dead

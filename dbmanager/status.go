@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/katib-stream/katib-stream/katibdb"
+	"github.com/katib-stream/katib-stream/schema"
 )
 
 const (
@@ -58,6 +60,8 @@ func (e *publishError) status(ctx context.Context) error {
 		return ended(ctx, "not known to be stored: %v", e.cause)
 	case errors.Is(ctx.Err(), context.Canceled), errors.Is(e.cause, context.DeadlineExceeded):
 		return ended(ctx, "not stored: %v", e.cause)
+	case errors.Is(e.cause, jetstream.ErrNoStreamResponse):
+		return status.Errorf(codes.Unavailable, "not stored: NATS has no stream %s yet, or the stream has no leader; a consumer makes it: %v", schema.Stream, e.cause)
 	case hasCode(e.cause, codeStoreFailed, codeOutOfStorage, codeStorageExceed):
 		return status.Errorf(codes.Unavailable, "not stored: the stream is full: %v", e.cause)
 	}

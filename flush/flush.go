@@ -154,8 +154,8 @@ func (s *service) answer(request micro.Request, namespace, trial string, questio
 	switch {
 	case err == nil && result.Deleted:
 		answer.Status = schema.FlushDeleted
-	case err == nil:
-	case errors.Is(err, barrier.ErrMissing):
+	case err == nil && !result.Unknown:
+	case err == nil, errors.Is(err, barrier.ErrMissing):
 		answer.Status = schema.FlushMissing
 	case ctx.Err() != nil, errors.Is(err, barrier.ErrStopped):
 		answer.Status = schema.FlushPending

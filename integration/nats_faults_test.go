@@ -100,6 +100,29 @@ func TestStreamMadeAnew(t *testing.T) {
 	})
 }
 
+// What to do when the database was lost: the stream is read again from its beginning.
+func TestLostDatabaseIsFilledAgain(t *testing.T) {
+	t.Parallel()
+	js := connect(t, testserver.NATS(t).URL())
+	ensureStreams(t, js)
+	database := testserver.Databases(t)[0]
+	first := consume(t, js, open(t, database.Fresh(t)), consumer.Config{})
+	points(t, js, "t", 1, 20)
+	settled(t, js)
+	first.stop()
+	db := open(t, database.Fresh(t))
+	consume(t, js, db, consumer.Config{})
+	points(t, js, "t", 21, 21)
+	settled(t, js)
+	if err := js.DeleteConsumer(t.Context(), schema.Stream, schema.Consumer); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all of it is there", func() bool {
+		rows, err := db.Rows(t.Context(), "t")
+		return err == nil && len(rows) == 21
+	})
+}
+
 func exists(t testing.TB, js jetstream.JetStream) bool {
 	t.Helper()
 	_, err := js.Stream(t.Context(), schema.Stream)

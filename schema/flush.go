@@ -21,7 +21,7 @@ const (
 	FlushPending FlushStatus = "pending"
 	// FlushDeleted says that the trial was deleted, and the messages with it.
 	FlushDeleted FlushStatus = "deleted"
-	// FlushMissing says that the stream does not hold the producer's message, and the database neither.
+	// FlushMissing says that neither the stream nor the database has the producer's message, or anything of the trial.
 	FlushMissing FlushStatus = "missing"
 )
 

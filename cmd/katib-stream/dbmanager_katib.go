@@ -14,6 +14,9 @@ func commandLine(args []string) []string {
 	if len(args) == 0 || filepath.Base(args[0]) != katibsName {
 		return args[min(1, len(args)):]
 	}
+	if len(args) == 2 && strings.TrimLeft(args[1], "-") == "version" {
+		return []string{"version"}
+	}
 	line := []string{"db-manager"}
 	for i, arg := range args[1:] {
 		if arg == "--" {

@@ -63,6 +63,7 @@ func (s *dbManagerService) run(ctx context.Context) error {
 		return serveDBManager(ctx, server, b, listener)
 	})
 	err = group.Wait()
+	s.app.log.Info("db-manager stopped")
 	if errors.Is(err, context.Canceled) {
 		return nil // it was asked to end before it served
 	}

@@ -27,7 +27,7 @@ func newFlushCommand(a *app) *cobra.Command {
 		Use:   "flush TRIAL",
 		Short: "Wait until a trial is persisted",
 		Long: `Wait until everything that the stream holds of a trial is persisted in Katib DB, as a consumer answers; who reads the
-trial's metrics then finds all of them. What is stored later is not waited for.
+trial's metrics then finds all of them, of whatever namespace. What is stored later is not waited for.
 
 When not everything is persisted within --wait, or no consumer answers within --timeout, it ends with status 1. Dead
 letters, and numbers that never reached the stream because their producer died before, are said, and not waited for.`,
@@ -45,7 +45,7 @@ letters, and numbers that never reached the stream because their producer died b
 	}
 	flags := command.Flags()
 	o.addFlags(flags, "flush")
-	flags.StringVar(&o.namespace, "namespace", "default", "the trial's `namespace`")
+	flags.StringVar(&o.namespace, "namespace", "default", "the `namespace` that is asked with; only permissions look at it")
 	flags.DurationVar(&o.wait, "wait", time.Minute, "how long to wait until everything is persisted")
 	return command
 }
@@ -71,6 +71,9 @@ func (a *app) flush(ctx context.Context, o flushOptions) error {
 	answer, err := flushclient.Ask(waiting, nc, flushclient.Question{Namespace: o.namespace, Trial: o.trial, Patience: o.timeout})
 	if err != nil {
 		return o.notPersisted(ctx, nc, answer.Pending, err)
+	}
+	if answer.Status == schema.FlushMissing {
+		return fmt.Errorf("neither the stream nor the database knows trial %s; `katib-stream trials` lists what the stream holds", o.trial)
 	}
 	return a.printFlushed(flushed{o.namespace, o.trial, answer.Status, answer.DeadLetters, answer.Missing}, o.output)
 }

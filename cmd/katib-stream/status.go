@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,6 +55,11 @@ func (a *app) status(ctx context.Context, o statusOptions) error {
 		cfg, err := a.databaseConfig(o.database)
 		if err != nil {
 			return err
+		}
+		if path, ok := strings.CutPrefix(cfg.String(), "sqlite:"); ok {
+			if _, err := os.Stat(path); err != nil { // opening it would make it
+				return fmt.Errorf("look at the database: %w; check --db", err)
+			}
 		}
 		if db, err = katibdb.Open(ctx, cfg); err != nil {
 			return err

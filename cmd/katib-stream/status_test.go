@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -215,11 +216,16 @@ func TestStatusSaysWhyItCannot(t *testing.T) {
 	t.Parallel()
 	ns, js := withStreams(t)
 	put(t, js, "katib.metrics.a.t.me", good)
-	empty := "sqlite:" + filepath.Join(t.TempDir(), "katib.db")
+	file := filepath.Join(t.TempDir(), "katib.db")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	empty := "sqlite:" + file
 	tests := map[string]struct{ server, db, says string }{
 		"nobody listens":    {"me:" + secret + "@" + freeAddress(t), empty, "cannot reach NATS at nats://***@127.0.0.1:"},
 		"no stream":         {testserver.NATS(t).URL(), empty, "has no stream KATIB_METRICS"},
 		"no tables":         {ns.URL(), empty, "check --db"},
+		"no such file":      {ns.URL(), empty + "x", "no such file or directory; check --db"},
 		"no database there": {ns.URL(), "postgres://me:" + secret + "@" + freeAddress(t) + "/katib", "check --db"},
 	}
 	for name, tt := range tests {
