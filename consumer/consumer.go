@@ -53,7 +53,7 @@ type Consumer struct {
 	health   *health
 	sessions sessions
 	verified verification
-	busy     atomic.Int32 // workers that have a batch in hand
+	busy     atomic.Int32 // deliveries that workers have in hand
 }
 
 // New returns a consumer that is not running yet. It returns an error when cfg is out of range; it does not touch the

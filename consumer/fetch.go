@@ -16,6 +16,9 @@ import (
 // waits for it, and how long it waits for a server that has forgotten it.
 const idleFetch = time.Second
 
+// backlogWait is how long messages that the stream holds may take to come.
+const backlogWait = 50 * time.Millisecond
+
 // errAnew says that the stream was made anew: its messages are not those that the session is about.
 var errAnew = errors.New("the stream was made anew")
 
@@ -25,7 +28,7 @@ type fetcher struct {
 	from    *pull.Puller
 	session *session
 	stale   *session // the session that failed last
-	more    bool     // the stream holds more, so there is no need to wait for a first message
+	pending int      // how many more the stream holds, so there is no need to wait for a first message
 }
 
 // run fetches until ctx ends.
@@ -58,11 +61,16 @@ func (f *fetcher) fetch(ctx context.Context) (batch []jetstream.Msg, err error) 
 	if err := f.join(ctx); err != nil {
 		return nil, err
 	}
-	if !f.more {
+	if f.pending == 0 {
 		batch, err = f.receive(nil, 1, idleFetch)
 	}
-	if n := f.cfg.BatchMessages - len(batch); err == nil && n > 0 && (f.more || len(batch) > 0) {
-		batch, err = f.receive(batch, n, f.cfg.BatchWait)
+	if n := f.cfg.BatchMessages - len(batch); err == nil && n > 0 {
+		switch {
+		case f.pending > 0: // they are on their way at once, unless others take them
+			batch, err = f.receive(batch, min(n, f.pending), max(f.cfg.BatchWait, backlogWait))
+		case len(batch) > 0:
+			batch, err = f.receive(batch, n, f.cfg.BatchWait)
+		}
 	}
 	if len(batch) > 0 {
 		if verifyErr := f.verify(); verifyErr != nil {
@@ -71,7 +79,7 @@ func (f *fetcher) fetch(ctx context.Context) (batch []jetstream.Msg, err error) 
 		}
 	}
 	if err != nil {
-		f.stale, f.more = f.session, false
+		f.stale, f.pending = f.session, 0
 	}
 	if len(batch) > 0 {
 		return batch, nil // what was wrong will be met again by the next fetch, if it is still wrong
@@ -104,7 +112,7 @@ func (f *fetcher) join(ctx context.Context) error {
 
 // receive appends up to n messages to batch.
 func (f *fetcher) receive(batch []jetstream.Msg, n int, wait time.Duration) ([]jetstream.Msg, error) {
-	f.more = false
+	f.pending = 0
 	messages, err := f.from.Pull(schema.Consumer, n, f.session.batchBytes, wait)
 	if errors.Is(err, pull.ErrLarger) { // it was stored when the stream took larger messages
 		var one []jetstream.Msg
@@ -116,7 +124,7 @@ func (f *fetcher) receive(batch []jetstream.Msg, n int, wait time.Duration) ([]j
 		if metaErr != nil {
 			return batch, fmt.Errorf("fetch: read a message's metadata: %w", metaErr)
 		}
-		f.more = meta.NumPending > 0
+		f.pending = int(min(meta.NumPending, uint64(f.cfg.BatchMessages)))
 		if meta.NumDelivered > 1 {
 			f.metrics.redeliveries.Inc()
 		}

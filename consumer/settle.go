@@ -29,22 +29,24 @@ type item struct {
 	kept bool
 }
 
-// settle brings every message of a batch to its end: persisted and acknowledged, or a dead letter, or left for
+// settle brings every message of a batch, decoded, to its end: persisted and acknowledged, or a dead letter, or left for
 // redelivery when ctx ends before that.
-func (w *worker) settle(ctx context.Context, batch []*delivery) {
-	w.busy.Add(1)
-	defer w.busy.Add(-1)
+func (w *worker) settle(ctx context.Context, items []*item) {
+	for len(items) > 0 && ctx.Err() == nil {
+		n := w.transactionOf(items)
+		w.persist(ctx, items[:n])
+		items = items[n:]
+	}
+}
+
+func (w *worker) decodeAll(batch []*delivery) []*item {
 	var items []*item
 	for _, d := range batch {
 		for _, msg := range d.messages {
 			items = append(items, w.decode(d.session, msg))
 		}
 	}
-	for len(items) > 0 && ctx.Err() == nil {
-		n := w.transactionOf(items)
-		w.persist(ctx, items[:n])
-		items = items[n:]
-	}
+	return items
 }
 
 // transactionOf counts how many of the items make the next transaction, at least one.

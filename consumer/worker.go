@@ -34,16 +34,55 @@ func (w *worker) run(ctx context.Context, from *dispatcher) {
 	work, stop := outlive(ctx, w.cfg.StopTimeout)
 	defer stop()
 	w.stopping = ctx.Done()
-	for {
-		part := w.take()
-		if len(part) == 0 {
-			return
-		}
-		w.settle(work, part)
-		for _, d := range part {
+	ahead := w.decodeAhead()
+	for p := range ahead {
+		p.addMore(ahead, w.cfg.BatchMessages)
+		w.settle(work, p.items)
+		for _, d := range p.deliveries {
 			from.done(d)
+			w.busy.Add(-1)
 		}
 	}
+}
+
+// decoded is what a worker does next.
+type decoded struct {
+	deliveries []*delivery
+	items      []*item
+}
+
+// addMore adds what is decoded by now: a transaction of many rows is cheaper than several of few.
+func (p *decoded) addMore(ahead <-chan decoded, messages int) {
+	for len(p.items) < messages {
+		select {
+		case more, ok := <-ahead:
+			if !ok {
+				return
+			}
+			p.deliveries, p.items = append(p.deliveries, more.deliveries...), append(p.items, more.items...)
+		default:
+			return
+		}
+	}
+}
+
+// decodeAhead decodes while the database works on what was decoded before. It ends when the end has come; whoever reads it
+// reads it to the end.
+func (w *worker) decodeAhead() <-chan decoded {
+	const most = 64 // the dispatcher's room ends it sooner
+	next := make(chan decoded, most)
+	go func() {
+		defer close(next)
+		for {
+			part := w.take()
+			if len(part) == 0 {
+				return
+			}
+			w.busy.Add(int32(len(part)))
+			next <- decoded{part, w.decodeAll(part)}
+		}
+	}()
+	return next
 }
 
 // give adds to what waits for the worker.
