@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -14,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/katib-stream/katib-stream/barrier"
@@ -34,7 +32,7 @@ type dbManagerService struct {
 func (s *dbManagerService) run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	b := barrier.New(s.js, s.db, s.app.log)
+	b := barrier.New(s.js, s.db)
 	server, err := s.app.newDBManager(s.js, s.db, b, registry, s.options.dbManagerOptions)
 	if err != nil {
 		return err
@@ -123,27 +121,13 @@ func pingUntilDone(ctx context.Context, db *katibdb.DB, failed func(error)) erro
 }
 
 func (s *dbManagerService) serveHTTP(ctx context.Context, listener net.Listener, registry *prometheus.Registry) error {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", s.serveReady)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(s.app.log.Handler(), slog.LevelWarn)}
+	server := s.app.newHTTP(registry, s.readiness)
 	s.app.log.Info("listening for /metrics, /healthz and /readyz", "address", listener.Addr().String())
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve /metrics and health: %w", err)
 	}
 	return nil
-}
-
-func (s *dbManagerService) serveReady(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-	defer cancel()
-	if err := s.readiness(ctx); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ok")
 }
 
 // readiness says whether reports and reads can be answered.

@@ -14,7 +14,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/katib-stream/katib-stream/barrier"
@@ -66,18 +65,14 @@ func (a *app) newService(js jetstream.JetStream, db *katibdb.DB, listener net.Li
 	if err != nil {
 		return nil, usageError{err}
 	}
-	s := &service{nc: js.Conn(), consumer: c, barrier: barrier.New(js, db, a.log), db: db, options: o, log: a.log, listener: listener}
+	s := &service{nc: js.Conn(), consumer: c, barrier: barrier.New(js, db), db: db, options: o, log: a.log, listener: listener}
 	s.starting.Store(&errStarting)
 	if o.katib != nil {
 		if s.katib, err = a.newDBManager(js, db, s.barrier, registry, *o.katib); err != nil {
 			return nil, err
 		}
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", s.serveReady)
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)}
+	s.server = a.newHTTP(registry, s.readiness)
 	return s, nil
 }
 
@@ -161,16 +156,6 @@ func (s *service) readiness(ctx context.Context) error {
 		return *err
 	}
 	return s.consumer.Ready(ctx)
-}
-
-func (s *service) serveReady(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-	defer cancel()
-	if err := s.readiness(ctx); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ok")
 }
 
 // farewell says what a stop waits for.
