@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -65,7 +64,6 @@ type Result struct {
 type Barrier struct {
 	js      jetstream.JetStream
 	db      Database
-	log     *slog.Logger
 	poll    *poller
 	flights *flights
 	cursors *cursors
@@ -74,12 +72,9 @@ type Barrier struct {
 
 const mostReaders = 8
 
-// New makes a barrier that does not run yet. A nil logger means silent.
-func New(js jetstream.JetStream, db Database, log *slog.Logger) *Barrier {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	b := &Barrier{js: js, db: db, log: log, poll: newPoller(db), cursors: newCursors(), readers: semaphore.NewWeighted(mostReaders)}
+// New makes a barrier that does not run yet.
+func New(js jetstream.JetStream, db Database) *Barrier {
+	b := &Barrier{js: js, db: db, poll: newPoller(db), cursors: newCursors(), readers: semaphore.NewWeighted(mostReaders)}
 	b.flights = newFlights(b.fly)
 	return b
 }

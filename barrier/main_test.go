@@ -84,7 +84,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.db = &counted{DB: db}
 	w.makeStreams()
-	w.barrier = New(w.js, w.db, nil)
+	w.barrier = New(w.js, w.db)
 	w.stop = w.run(w.barrier.Run)
 	return w
 }

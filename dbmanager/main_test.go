@@ -62,7 +62,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 	w.must(w.db.Migrate(t.Context()))
 	_, err = consumer.EnsureStreams(t.Context(), w.js, consumer.StreamConfig{MaxBytes: 64 << 20, DeadLetterMaxBytes: 64 << 20})
 	w.must(err)
-	b := barrier.New(w.js, w.db, nil)
+	b := barrier.New(w.js, w.db)
 	w.run(b.Run)
 	if testing.Verbose() {
 		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -196,11 +196,14 @@ func (w *world) id() string {
 
 func (w *world) eventually(what string, done func() bool) {
 	w.Helper()
-	deadline := time.Now().Add(patience)
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(patience)
 	for !done() {
-		if time.Now().After(deadline) {
+		select {
+		case <-ticker.C:
+		case <-deadline:
 			w.Fatalf("not within %v: %s", patience, what)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -67,7 +67,9 @@ func TestNumbers(t *testing.T) {
 
 func TestReportsOfATrialGoOneByOne(t *testing.T) {
 	t.Parallel()
+	publishing := make(chan struct{})
 	ws := newWriters(func(ctx context.Context, _ *nats.Msg) (*jetstream.PubAck, *publishError) {
+		close(publishing)
 		<-ctx.Done()
 		return nil, &publishError{cause: ctx.Err(), uncertain: true}
 	})
@@ -75,9 +77,7 @@ func TestReportsOfATrialGoOneByOne(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); _, _ = ws.store(ctx, w, nil) }()
-	for len(w.turn) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-publishing
 	impatient, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer stop()
 	if _, failed := ws.store(impatient, w, nil); failed == nil || failed.uncertain || status.Code(failed.status(impatient)) != codes.DeadlineExceeded {

@@ -64,7 +64,7 @@ func serve(t *testing.T) (js jetstream.JetStream, db *katibdb.DB, stop func()) {
 	if _, err := consumer.EnsureStreams(t.Context(), js, consumer.StreamConfig{MaxBytes: 64 << 20, DeadLetterMaxBytes: 64 << 20}); err != nil {
 		t.Fatal(err)
 	}
-	b := barrier.New(js, db, nil)
+	b := barrier.New(js, db)
 	run(t, b.Run)
 	return js, db, run(t, func(ctx context.Context) error { return Serve(ctx, nc, b, nil) })
 }

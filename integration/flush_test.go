@@ -27,7 +27,7 @@ func replica(t testing.TB, url string, db *katibdb.DB, cfg consumer.StreamConfig
 
 func flushService(t testing.TB, js jetstream.JetStream, db *katibdb.DB) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	b := barrier.New(js, db, nil)
+	b := barrier.New(js, db)
 	var parts sync.WaitGroup
 	for _, run := range []func() error{
 		func() error { return b.Run(ctx) },

@@ -40,7 +40,7 @@ func startKatib(t testing.TB, js jetstream.JetStream, db *katibdb.DB, cfg dbmana
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := barrier.New(js, db, cfg.Logger)
+	b := barrier.New(js, db)
 	server, err := dbmanager.New(js, db, b, cfg)
 	if err != nil {
 		t.Fatal(err)

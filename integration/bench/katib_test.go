@@ -107,7 +107,7 @@ func startKatib(b *testing.B, js jetstream.JetStream, db *katibdb.DB) katibapi.D
 	if err != nil {
 		b.Fatal(err)
 	}
-	wall := barrier.New(js, db, nil)
+	wall := barrier.New(js, db)
 	server, err := dbmanager.New(js, db, wall, dbmanager.Config{})
 	if err != nil {
 		b.Fatal(err)
