@@ -83,9 +83,16 @@ func filter(batch []Message, known state, now time.Time) plan {
 		trial := entry(trials, known.trials, key.trial)
 		numbered := m.Identity.Numbered()
 		before := known.producers[key.producerKey]
+		if row, met := producers[key.producerKey]; met {
+			before.deleted = row.deleted
+		}
 		switch {
 		case deleted(m, *trial, before):
 			p.outcomes[i] = Deleted
+			if numbered && !before.deleted {
+				// The deletion did not know of this producer. What it sends from now on is from before, too.
+				p.producer(producers, key.producerKey, before).deleted = true
+			}
 			continue
 		case seen[key] || known.has(key, numbered):
 			p.outcomes[i] = Duplicate
@@ -104,14 +111,7 @@ func filter(batch []Message, known state, now time.Time) plan {
 			p.receipts = append(p.receipts, receiptRow{key, m.Dead, m.Epoch, m.Sequence})
 			continue
 		}
-		producer, met := producers[key.producerKey]
-		if !met {
-			producer = &before
-			producer.producerKey = key.producerKey
-			producers[key.producerKey] = producer
-			p.producers = append(p.producers, producer)
-		}
-		p.account(producer, m, key)
+		p.account(p.producer(producers, key.producerKey, before), m, key)
 	}
 	for _, trial := range trials {
 		before := known.trials[trial.name]
@@ -121,6 +121,17 @@ func filter(batch []Message, known state, now time.Time) plan {
 	}
 	slices.SortFunc(p.trials, func(a, b trialRow) int { return cmp.Compare(a.name, b.name) })
 	return p
+}
+
+// producer is the row of a producer that this transaction changes.
+func (p *plan) producer(met map[producerKey]*producerRow, key producerKey, before producerRow) *producerRow {
+	if row := met[key]; row != nil {
+		return row
+	}
+	before.producerKey = key
+	met[key] = &before
+	p.producers = append(p.producers, &before)
+	return &before
 }
 
 // order sorts a batch by producer and number, so that of a producer's rows with equal times the later gets the higher id;

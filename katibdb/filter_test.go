@@ -76,7 +76,8 @@ func TestFilter(t *testing.T) {
 		{"a duplicate does not bind", stateOf([]trialRow{{name: "t"}}, []producerRow{at5}), "n/t/p:5@1 z/t/p:1@2", "DP 2"},
 		{"a deleted one does not bind", stateOf([]trialRow{gone}, nil), "a/t/p:1@10 z/t/p:1@11", "XP 11"},
 		{"foreign and dead is recorded", stateOf([]trialRow{bound}, nil), "m/t/p:1@1!", "P"},
-		{"deleted by sequence", stateOf([]trialRow{gone}, nil), "n/t/p:1@10 n/t/p:2@11 n/t/*a:0@10 n/t/*b:0@11", "XPXP 11 11"},
+		{"deleted by sequence", stateOf([]trialRow{gone}, nil), "n/t/p:1@10 n/t/q:1@11 n/t/*a:0@10 n/t/*b:0@11", "XPXP 11 11"},
+		{"a producer from before goes on", stateOf([]trialRow{gone}, nil), "n/t/p:1@10 n/t/p:2@11", "XX"},
 		{"deleted producer", stateOf([]trialRow{gone}, []producerRow{producerOf(producerRow{deleted: true}, "n", "t", "p")}), "n/t/p:7@99 n/t/q:7@99", "XP 99"},
 		{"deleted and dead", stateOf([]trialRow{gone}, nil), "n/t/p:1@10!", "X"},
 	} {

@@ -82,7 +82,7 @@ func (s *session) readProducers(ctx context.Context, keys []producerKey) (map[pr
 func (s *session) writeProducers(ctx context.Context, producers []*producerRow) error {
 	return chunks(producers, chunkRows, func(producers []*producerRow) error {
 		query := s.dialect.upsert("stream_producers", producerColumns, values(len(producers), 10), "trial_name, namespace, producer",
-			[]string{"watermark", "receipts", "final_number", "messages", "events", "dead"})
+			[]string{"watermark", "receipts", "final_number", "messages", "events", "dead", "deleted"})
 		args := make([]any, 0, 10*len(producers))
 		for _, p := range producers {
 			args = append(args, p.trial, p.namespace, p.producer, int64(p.watermark), int64(p.receipts), int64(p.final),
