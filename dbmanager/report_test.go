@@ -306,6 +306,8 @@ func TestOutageIsAnsweredSoon(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Config{})
 	w.nats.Stop()
+	// A report that is under way when NATS goes may be stored; that is another matter.
+	w.eventually("the client has noticed", func() bool { return !w.js.Conn().IsConnected() })
 	const callers = 8
 	answers := make(chan error, callers)
 	for range callers {
