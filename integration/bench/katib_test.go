@@ -19,6 +19,7 @@ import (
 	"github.com/katib-stream/katib-stream/consumer"
 	"github.com/katib-stream/katib-stream/dbmanager"
 	"github.com/katib-stream/katib-stream/dbmanager/katibapi"
+	"github.com/katib-stream/katib-stream/flush"
 	"github.com/katib-stream/katib-stream/internal/testserver"
 	"github.com/katib-stream/katib-stream/katibdb"
 )
@@ -103,6 +104,17 @@ func rate(b *testing.B, callers int, report func(ctx context.Context, caller, n 
 // startKatib runs a consumer and a db-manager in this process, and gives a client.
 func startKatib(b *testing.B, js jetstream.JetStream, db *katibdb.DB) katibapi.DBManagerClient {
 	b.Helper()
+	conn, err := grpc.NewClient(serveKatib(b, js, db), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { conn.Close() })
+	return katibapi.NewDBManagerClient(conn)
+}
+
+// serveKatib runs a consumer, its flush service and a db-manager in this process, and gives the db-manager's address.
+func serveKatib(b *testing.B, js jetstream.JetStream, db *katibdb.DB) string {
+	b.Helper()
 	c, err := consumer.New(js, db, consumer.Config{Streams: consumer.StreamConfig{MaxBytes: 1 << 30, DeadLetterMaxBytes: 64 << 20}})
 	if err != nil {
 		b.Fatal(err)
@@ -119,7 +131,9 @@ func startKatib(b *testing.B, js jetstream.JetStream, db *katibdb.DB) katibapi.D
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	for _, run := range []func(context.Context) error{
-		c.Run, wall.Run, func(ctx context.Context) error { return server.Run(ctx, listener) },
+		c.Run, wall.Run,
+		func(ctx context.Context) error { return server.Run(ctx, listener) },
+		func(ctx context.Context) error { return flush.Serve(ctx, js.Conn(), wall, nil) },
 	} {
 		parts.Go(func() {
 			if err := run(ctx); err != nil {
@@ -128,17 +142,12 @@ func startKatib(b *testing.B, js jetstream.JetStream, db *katibdb.DB) katibapi.D
 		})
 	}
 	b.Cleanup(func() { cancel(); parts.Wait() })
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { conn.Close() })
 	for c.Ready(b.Context()) != nil {
 		if b.Context().Err() != nil {
 			b.Fatal("the consumer is not ready")
 		}
 	}
-	return katibapi.NewDBManagerClient(conn)
+	return listener.Addr().String()
 }
 
 // BenchmarkGet reads a trial of 1,000 points out of a table of 1,000,000 rows, with our index and without it.

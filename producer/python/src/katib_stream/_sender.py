@@ -1,0 +1,341 @@
+"""Brings messages to the stream: one event loop, one connection at a time, a lane per producer. It runs in a thread.
+
+It looks at the outbox ten times a second instead of being woken by each report: waking it would cost the training
+thread more than the report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from concurrent import futures
+from typing import TYPE_CHECKING, Any
+
+from nats import errors
+
+from ._connection import connect
+from ._errors import NotPersisted
+from ._flush import ask
+from ._identity import HEADER_FINAL, HEADER_MESSAGE_ID, message_id
+from ._lane import MAX_IN_FLIGHT, PAYLOAD_RESERVE, Lane, read_answer
+from ._outbox import Message, Outbox, leftover
+from ._say import say
+from ._settings import Settings, redact
+from ._spool import Spool
+from ._subject import flush_subject
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+#: How old an event becomes at most before it is sent, in seconds.
+BATCH_WAIT = 0.1
+#: How long the end of the process waits, when everything is stored, for a consumer that does not answer, in seconds.
+PATIENCE = 2.0
+
+_LEFTOVERS_EVERY = 10.0  # seconds between looks for what processes left that died meanwhile
+_QUIET = 2.0  # seconds that delivery may be stuck before that is said
+_FIRST_PAUSE, _MAX_PAUSE = 0.1, 2.0  # seconds between attempts to connect
+_CLOSE_WAIT = 1.0  # seconds that the connection has to close
+_POLL = 0.002  # seconds between looks at what is settled, while somebody waits for it
+
+
+class Sender:
+    """Delivers an outbox, and what dead processes left in its spool. Made and run in a thread of its own."""
+
+    def __init__(self, settings: Settings, outbox: Outbox, spool: Spool | None) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._spool = spool
+        self._own = Lane(outbox, settings.namespace, settings.trial, leftover=False)
+        self._lanes: dict[str, Lane] = {"0": self._own}
+        self._named = 0  # lanes so far
+        self._servers = list(settings.servers)
+        self._client: Client | None = None
+        self._inbox = ""
+        self._trouble = ""  # why there is no connection
+        self._stuck = time.monotonic()  # when delivery went the last time
+        self._said = False  # that it is stuck
+        self._told = 0  # refused events that a flush has told of
+        self._flush_subject = flush_subject(settings.namespace, settings.trial)
+        self._flush_denied = ""
+        self._looked = float("-inf")  # when it looked for leftovers
+        self._loop = _Loop()
+        asyncio.set_event_loop(self._loop)
+        self._wake = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    def run(self) -> None:
+        """Delivers until :meth:`end` is called."""
+        try:
+            self._loop.run_until_complete(self._main())
+        finally:
+            self._loop.close()
+
+    # These are for other threads.
+
+    def end(self) -> None:
+        """Ends :meth:`run`."""
+        self._loop.call_soon_threadsafe(self._ending.set)
+
+    def call(self, work: Coroutine[Any, Any, NotPersisted | None], timeout: float) -> NotPersisted | None:
+        """Has work done in the loop, and waits for it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout)
+        except futures.TimeoutError:
+            return NotPersisted(events=self._outbox.waiting(), cause="the connection hangs")
+
+    def reason(self) -> str:
+        """Says why something is not delivered."""
+        if self._client is None:
+            return f"not connected: {self._trouble or 'still connecting'}"
+        return self._own.denied or self._own.stuck or "no acknowledgement yet"
+
+    async def _main(self) -> None:
+        parts = [asyncio.ensure_future(part) for part in (self._keep_connected(), self._keep_sending())]
+        await self._ending.wait()
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
+        if self._client is not None:
+            await asyncio.wait({asyncio.ensure_future(self._client.close())}, timeout=_CLOSE_WAIT)
+        for lane in self._lanes.values():
+            lane.outbox.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def _keep_connected(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            for server in random.sample(self._servers, len(self._servers)):
+                if await self._connect(server):
+                    pause = _FIRST_PAUSE
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            pause = min(_MAX_PAUSE, pause * 2)
+
+    async def _connect(self, server: str) -> bool:
+        """Connects to one server, and stays until the connection ends; false when there was none."""
+        ended = asyncio.Event()
+        try:
+            client = await connect(self._settings, server, ended.set, self._server_says)
+        except Exception as err:  # also of what reads credentials; the next attempt may find them mended
+            self._trouble = f"{redact(server)}: {_plain(err)}"
+            return False
+        try:
+            await self._use(client)
+            await ended.wait()
+        finally:
+            self._lose()
+        return True
+
+    async def _use(self, client: Client) -> None:
+        self._inbox = client.new_inbox()
+        await client.subscribe(self._inbox + ".*", cb=self._answered)
+        for lane in self._lanes.values():
+            lane.reopen()
+        self._servers = list(
+            dict.fromkeys(self._settings.servers + [url.geturl() for url in client.discovered_servers])
+        )
+        self._client = client
+        self._trouble = ""
+        self._wake.set()
+
+    def _lose(self) -> None:
+        if self._ending.is_set():
+            return  # it is closed in order
+        self._client = None
+        self._trouble = self._trouble or "the connection was lost"
+        for lane in self._lanes.values():
+            lane.lost()
+        self._wake.set()
+
+    def _server_says(self, err: Exception) -> None:
+        text = str(err)
+        if "permissions violation" not in text.lower():
+            self._trouble = _plain(err)
+            return
+        if self._inbox and self._inbox in text:
+            for lane in self._lanes.values():
+                lane.denied = f"not permitted to receive acknowledgements on {self._inbox}.*"
+        for lane in self._lanes.values():
+            if lane.subject in text:
+                lane.denied = f"not permitted to publish to {lane.subject}"
+        if self._flush_subject in text:
+            self._flush_denied = f"not permitted to publish to {self._flush_subject}"
+        self._wake.set()
+
+    async def _answered(self, msg: Msg) -> None:
+        name, _, number = msg.subject[len(self._inbox) + 1 :].partition("-")
+        lane = self._lanes.get(name)
+        if lane is not None and number.isdigit():
+            lane.answered(int(number), read_answer(msg.data, msg.headers), time.monotonic())
+            self._wake.set()
+
+    async def _keep_sending(self) -> None:
+        while True:
+            try:
+                wait = await self._tick()
+            except Exception as err:  # a bug must not end delivery
+                say(f"delivery failed, and goes on: {type(err).__name__}: {err}")
+                wait = 1.0
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait)
+            except asyncio.TimeoutError:
+                continue
+            self._wake.clear()
+
+    async def _tick(self) -> float:
+        now = time.monotonic()
+        self._outbox.prepare()
+        self._look_for_leftovers(now)
+        for lane in self._lanes.values():
+            lane.expire(now)
+        if self._client is not None:
+            if self._own.keeps_up() and not self._outbox.batches():
+                self._outbox.cut()
+            await self._send(self._client)
+        self._drop_complete()
+        self._tell(time.monotonic())
+        now = time.monotonic()
+        return min([BATCH_WAIT, *(lane.due(now) for lane in self._lanes.values())])
+
+    async def _send(self, client: Client) -> None:
+        for name, lane in list(self._lanes.items()):
+            for _ in range(MAX_IN_FLIGHT):
+                message = lane.next(time.monotonic())
+                if message is None:
+                    break
+                await self._publish(client, name, lane, message)
+
+    async def _publish(self, client: Client, name: str, lane: Lane, message: Message) -> None:
+        limit = client.max_payload - PAYLOAD_RESERVE
+        if len(message.body) > limit:
+            lane.too_large(message, f"the server takes {limit} bytes", time.monotonic())
+            return
+        headers = {HEADER_MESSAGE_ID: message_id(lane.outbox.producer, message.number)}
+        if message.final:
+            headers[HEADER_FINAL] = "true"
+        try:
+            await client.publish(
+                lane.subject, message.body, reply=f"{self._inbox}.{name}-{message.number}", headers=headers
+            )
+        except (errors.Error, OSError) as err:
+            lane.failed(message, _plain(err), time.monotonic())
+
+    def _look_for_leftovers(self, now: float) -> None:
+        if self._spool is None or now - self._looked < _LEFTOVERS_EVERY:
+            return
+        self._looked = now
+        found = 0
+        for segment, content in self._spool.leftovers():
+            of = content.description
+            outbox = leftover(of["producer"], self._spool, segment, content.messages)
+            if not outbox.batches():
+                self._spool.remove(segment)
+                continue
+            self._named += 1
+            self._lanes[str(self._named)] = Lane(outbox, of["namespace"], of["trial"], leftover=True)
+            found += outbox.waiting()
+        if found:
+            say(f"{found} events that a process left behind in {self._spool.folder} are being delivered")
+
+    def _drop_complete(self) -> None:
+        for name, lane in list(self._lanes.items()):
+            if not lane.leftover:
+                continue
+            if lane.denied and self._spool is not None:
+                say(f"what a process left of another producer stays in the spool: {lane.denied}")
+                self._spool.skip(lane.outbox.producer)
+            elif not lane.complete():
+                continue
+            lane.outbox.close()
+            del self._lanes[name]
+
+    def _tell(self, now: float) -> None:
+        """Says once that delivery is stuck, and once that it goes again."""
+        if not ((self._client is None or self._own.stuck) and self._outbox.waiting()):
+            if self._said:
+                say("delivery goes again")
+            self._said = False
+            self._stuck = now
+        elif not self._said and now - self._stuck >= _QUIET:
+            say(f"delivery is stuck ({self.reason()}); what is reported is kept, and sent when it goes again")
+            self._said = True
+
+    # These are what other threads have done.
+
+    async def settle(self, deadline: float) -> None:
+        """Waits until the stream has what was accepted, or the deadline passes."""
+        number = self._outbox.cut()
+        self._wake.set()
+        while not self._outbox.settled_upto(number) and not self._own.denied and time.monotonic() < deadline:
+            await asyncio.sleep(_POLL)
+
+    async def flush(self, deadline: float, patience: float) -> NotPersisted | None:
+        """Waits until what was accepted is persisted; gives what is not."""
+        number = self._outbox.cut()
+        await self.settle(deadline)
+        refused, self._told = self._outbox.refused - self._told, self._outbox.refused
+        if not self._outbox.settled_upto(number):
+            return NotPersisted(events=self._outbox.waiting(number), refused=refused, cause=self.reason())
+        if not self._outbox.stored:
+            return NotPersisted(refused=refused) if refused else None
+        self._flush_denied = ""
+        answer = await ask(
+            lambda: self._client,
+            self._flush_subject,
+            self._outbox.producer,
+            self._outbox.stored,
+            deadline=deadline,
+            patience=patience,
+            denied=lambda: self._flush_denied,
+        )
+        cause = answer.trouble
+        if answer.status == "deleted":
+            cause = "the trial was deleted, and its reports with it"
+        missing = 0 if self._outbox.refused else answer.missing  # a message that was given up is missing, too
+        if answer.status == "missing":
+            missing = max(1, missing)
+        if cause or refused or answer.dead_letters or missing:
+            return NotPersisted(refused=refused, dead_letters=answer.dead_letters, missing=missing, cause=cause)
+        return None
+
+    async def close(self, deadline: float) -> NotPersisted | None:
+        """Delivers everything, and the mark of the run's end; gives what is not persisted."""
+        self._looked = float("-inf")  # what children left is delivered as well
+        self._own.closing = True
+        self._own.reopen()
+        self._wake.set()
+        while time.monotonic() < deadline and not all(lane.complete() or lane.denied for lane in self._lanes.values()):
+            await asyncio.sleep(_POLL)
+        left = await self.flush(deadline, patience=PATIENCE)
+        # Who may not ask whether it is persisted did not want to know.
+        return None if self._flush_denied and self._own.complete() else left
+
+
+def import_all(settings: Settings) -> None:
+    """Imports what would be imported later on, in the thread: what a name look-up needs, and credentials."""
+    import encodings.idna  # noqa: F401
+    import ssl  # noqa: F401
+
+    if settings.credentials:
+        import nkeys  # noqa: F401
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        # asyncio resolves names in a pool of threads, which takes no work once the interpreter has begun to exit. That
+        # is when the last reports are delivered; and this thread has nothing else to do meanwhile.
+        return socket.getaddrinfo(host, port, **options)
+
+
+def _plain(err: BaseException) -> str:
+    text = str(err).strip() or type(err).__name__
+    return text[len("nats: ") :] if text.startswith("nats: ") else text

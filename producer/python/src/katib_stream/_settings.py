@@ -1,0 +1,140 @@
+"""What a reporter can be told: parameters first, then the environment, then defaults."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ._errors import ConfigError
+from ._spool import SPOOL_BYTES, default_folder
+from ._subject import check_namespace, check_trial
+
+#: Where Kubernetes tells a pod its namespace.
+NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+_SCHEMES = ("nats", "tls", "ws", "wss")
+_UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+class Settings:
+    """The settings of one reporter, each with the variable that sets it where no parameter does."""
+
+    def __init__(self, given: dict[str, Any], environ: dict[str, str]) -> None:
+        def setting(name: str, *variables: str) -> str:
+            if given.get(name) is not None:
+                return str(given[name])
+            return next((environ[v] for v in variables if environ.get(v)), "")
+
+        self.trial = setting("trial", "KATIB_TRIAL_NAME")
+        self.namespace = setting("namespace", "KATIB_STREAM_NAMESPACE") or _pod_namespace()
+        servers = given.get("servers")
+        if servers is None:
+            servers = setting("servers", "KATIB_STREAM_SERVERS", "NATS_URL") or "nats://127.0.0.1:4222"
+        self.servers = _servers(servers)
+        self.credentials = setting("credentials", "KATIB_STREAM_CREDS")
+        self.user = setting("user", "KATIB_STREAM_USER")
+        self.password = setting("password", "KATIB_STREAM_PASSWORD")
+        self.token = setting("token", "KATIB_STREAM_TOKEN")
+        self.token_file = setting("token_file", "KATIB_STREAM_TOKEN_FILE")
+        self.tls_ca = setting("tls_ca", "KATIB_STREAM_TLS_CA")
+        self.tls_cert = setting("tls_cert", "KATIB_STREAM_TLS_CERT")
+        self.tls_key = setting("tls_key", "KATIB_STREAM_TLS_KEY")
+        self.inbox_prefix = setting("inbox_prefix", "KATIB_STREAM_INBOX_PREFIX") or "_INBOX"
+        self.spool = setting("spool", "KATIB_STREAM_SPOOL")
+        self.spool_bytes = _bytes("spool_bytes", setting("spool_bytes", "KATIB_STREAM_SPOOL_BYTES"), SPOOL_BYTES)
+        self.ranks = _one_of("ranks", setting("ranks", "KATIB_STREAM_RANKS") or "0", ("0", "all"))
+        self.on_undelivered = _one_of(
+            "on_undelivered", setting("on_undelivered", "KATIB_STREAM_ON_UNDELIVERED") or "warn", ("warn", "fail")
+        )
+        self.exit_timeout = _seconds("exit_timeout", setting("exit_timeout", "KATIB_STREAM_EXIT_TIMEOUT"), 20.0)
+        self._validate()
+
+    def _validate(self) -> None:
+        if not self.trial:
+            raise ConfigError(
+                "no trial is given: set KATIB_TRIAL_NAME, as Katib does in the pods of a Trial, or trial=…"
+            )
+        check_trial(self.trial)
+        check_namespace(self.namespace)
+        if self.token and self.token_file:
+            raise ConfigError("token and token_file are both given; give one")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ConfigError("tls_cert and tls_key go together; one of them is missing")
+        for name in ("credentials", "token_file", "tls_ca", "tls_cert", "tls_key"):
+            path = getattr(self, name)
+            if path and not os.access(path, os.R_OK):
+                raise ConfigError(f"{name} {path} is no file that can be read")
+
+    def spool_folder(self) -> str | None:
+        """Gives the folder of the spool, None for memory only. Raises OSError when the default one cannot be used."""
+        if self.spool == "none":
+            return None
+        return self.spool or default_folder()
+
+
+def _pod_namespace() -> str:
+    try:
+        with open(NAMESPACE_FILE) as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return "default"
+    except OSError as err:
+        raise ConfigError(f"the pod's namespace cannot be read: {err}") from err
+
+
+def _servers(servers: str | list[str] | tuple[str, ...]) -> list[str]:
+    """Takes a list of URLs apart. Errors never repeat what may hold a password."""
+    from urllib.parse import urlsplit  # not needed by those who only import this package
+
+    parts = servers.split(",") if isinstance(servers, str) else list(servers)
+    urls = []
+    for part in (part.strip() for part in parts):
+        if not part:
+            continue
+        url = part if "://" in part else "nats://" + part
+        try:
+            split = urlsplit(url)
+            good = split.scheme in _SCHEMES and bool(split.hostname) and split.port != 0
+        except ValueError:
+            good = False
+        if not good:
+            raise ConfigError(f"server {redact(part)} is no NATS URL like nats://host:4222")
+        urls.append(url)
+    if not urls:
+        raise ConfigError("no server is given in servers")
+    return urls
+
+
+def redact(url: str) -> str:
+    """Hides user, password and token in a URL, well-formed or not."""
+    scheme, found, rest = url.rpartition("://")
+    _, at, host = rest.rpartition("@")
+    return f"{scheme}{found}***@{host}" if at else url
+
+
+def _bytes(name: str, text: str, default: int) -> int:
+    if not text:
+        return default
+    digits = text.strip().upper().rstrip("BIKMG")
+    unit = _UNITS.get(text.strip().upper()[len(digits) :])
+    if unit is None or not digits.isdigit() or int(digits) == 0:
+        raise ConfigError(f"{name} is {text!r}, no number of bytes above 0, like 268435456 or 256MiB")
+    return int(digits) * unit
+
+
+def _seconds(name: str, text: str, default: float) -> float:
+    if not text:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e6:
+        raise ConfigError(f"{name} is {text!r}, no number of seconds from 0 on")
+    return seconds
+
+
+def _one_of(name: str, text: str, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise ConfigError(f"{name} is {text!r}, neither {' nor '.join(choices)}")
+    return text
