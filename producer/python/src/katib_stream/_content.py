@@ -26,8 +26,9 @@ class Content(NamedTuple):
     """What a segment holds."""
 
     description: dict[str, str]
-    messages: list[Left]  # in the order of their first records
-    damaged: int  # places where something was lost that had been accepted
+    messages: list[Left]  # by number
+    damaged: bool  # something can no longer be read, or contradicts what was written before it
+    torn: bool  # it ends in a record that its writer did not finish, and so had not accepted
     end: int  # where the next record would begin
 
 
@@ -36,28 +37,57 @@ class BadSegmentError(Exception):
 
 
 def read(data: bytes) -> Content:
-    """Reads a segment. Raises BadSegmentError."""
-    description, begin = _read_header(data)
-    damaged, end = 0, begin
-    lines: dict[int, list[bytes]] = {}
-    settled, final = set(), set()
-    for offset, kind, number, payload in _records(data, begin):
-        if offset != end:
-            damaged += 1
+    """Reads a segment. What is damaged in it is passed over. Raises BadSegmentError."""
+    description, end = _read_header(data)
+    damaged = False
+    drafts: dict[int, _Draft] = {}
+    for offset, kind, number, payload in _records(data, end):
+        fits = _apply(drafts, kind, number, payload)
+        damaged = damaged or offset != end or not fits
         end = align(offset + 17 + len(payload))
-        known = lines.setdefault(number, [])
-        if kind == EVENT:
-            known.append(payload)
-        elif kind == SPLIT:
-            keeps, rest = HALVES.unpack(payload)
-            lines[rest] = known[keeps:]
-            del known[keeps:]
-        elif kind == SETTLED:
-            settled.add(number)
-        else:
-            final.add(number)
-    messages = [Left(number, held, number in settled, number in final) for number, held in lines.items()]
-    return Content(description, messages, damaged, end)
+    messages = [Left(number, d.lines, d.settled, d.final) for number, d in sorted(drafts.items())]
+    return Content(description, messages, damaged, _WRITTEN.search(data, end) is not None, end)
+
+
+class _Draft:
+    """What the records said so far of a message."""
+
+    def __init__(self, lines: list[bytes], *, split: bool = False, final: bool = False) -> None:
+        self.lines = lines
+        self.split = split
+        self.final = final
+        self.settled = False
+
+
+def _apply(drafts: dict[int, _Draft], kind: int, number: int, payload: bytes) -> bool:
+    """Takes a record in; false when it contradicts those before it, and is passed over."""
+    draft = drafts.get(number)
+    if kind in (SPLIT, SETTLED):
+        if draft is None:
+            return False
+        if kind == SPLIT:
+            return _split(drafts, draft, payload)
+        draft.settled = True
+        return True
+    if draft is None:
+        draft = drafts[number] = _Draft([])
+    elif kind == EVENT and (draft.split or draft.final or draft.settled):
+        return False  # what belongs to it was decided
+    if kind == FINAL:
+        draft.final = True
+    else:
+        draft.lines.append(payload)
+    return True
+
+
+def _split(drafts: dict[int, _Draft], draft: _Draft, payload: bytes) -> bool:
+    """Parts a message. What was the last message is the first half of it now, so the mark goes to the second."""
+    keeps, rest = HALVES.unpack(payload)
+    if not 0 < keeps < len(draft.lines) or rest == 0 or rest in drafts or draft.settled:
+        return False
+    drafts[rest] = _Draft(draft.lines[keeps:], split=True, final=draft.final)
+    draft.lines, draft.split, draft.final = draft.lines[:keeps], True, False
+    return True
 
 
 def _read_header(data: bytes) -> tuple[dict[str, str], int]:
@@ -71,9 +101,11 @@ def _read_header(data: bytes) -> tuple[dict[str, str], int]:
         raise BadSegmentError("its header is damaged")
     try:
         fields = json.loads(text)
-        description = {name: str(fields[name]) for name in ("namespace", "trial", "producer")}
-    except (ValueError, TypeError, KeyError) as err:
+        description = {name: fields[name] for name in ("namespace", "trial", "producer")}
+    except (ValueError, TypeError, KeyError, RecursionError) as err:
         raise BadSegmentError("its description is not what it should be") from err
+    if not all(isinstance(value, str) and value for value in description.values()):
+        raise BadSegmentError("its description lacks the namespace, the trial or the producer")
     return description, align(HEADER.size + length)
 
 
@@ -113,7 +145,7 @@ def _record_at(data: bytes, offset: int) -> tuple[int, int, bytes] | None:
         return None
     kind, number = MARK.unpack_from(body)
     payload = body[MARK.size :]
-    if not _fits(kind, payload):
+    if number == 0 or not _fits(kind, payload):
         return None
     return kind, number, payload
 

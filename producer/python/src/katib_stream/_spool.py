@@ -60,7 +60,7 @@ class Spool:
         return made
 
     def _check_bound(self, size: int) -> None:
-        held = sum(entry.stat().st_size for entry in os.scandir(self.folder) if _SUFFIX in entry.name)
+        held = sum(_size(os.path.join(self.folder, name)) for name in os.listdir(self.folder) if _SUFFIX in name)
         if held + size > self._limit:
             raise OSError(f"{self.folder} holds {held} bytes, and may hold {self._limit}")
 
@@ -127,7 +127,7 @@ class Spool:
             self.remove(segment)
             return
         segment.offset = content.end
-        segment.aside = content.damaged > 0
+        segment.aside = content.damaged
         yield segment, content
 
     def _remove_stale(self, path: str) -> None:
@@ -139,6 +139,13 @@ class Spool:
                 segment.remove()
         except OSError:
             return  # somebody else's
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:  # another process has renamed or removed it meanwhile
+        return 0
 
 
 def default_folder() -> str:
