@@ -3,9 +3,14 @@
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS = -X main.version=$(VERSION)
+PY = $(CURDIR)/.venv/bin
+# Where Python code is, as seen from producer/python, whose settings hold for all of it.
+SCRIPTS = $(addprefix ../../,$(wildcard examples/python integration/python))
+# The Python tests as a whole are interrupted after 10 minutes, where the system has the program for it.
+LIMIT = $(if $(shell command -v timeout),timeout --foreground --signal INT --kill-after 30 600)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fmt docs proto fuzz bench clean setup
+.PHONY: help build demo test lint fmt docs proto fuzz bench package clean setup python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,23 +23,31 @@ build: ## build bin/katib-stream and the example trainer bin/digits
 demo: build ## run a real search on the embedded default, with the consumer killed in the middle
 	bin/katib-stream demo
 
-setup: ## install what the tests need and is missing (as root on Debian; elsewhere it says what to install)
+setup: python ## install what the tests need and is missing (as root on Debian; elsewhere it says what to install)
 	@tools/setup.sh
+
+python: # .venv, with the tools for Python
 	@tools/python.sh
 
-test: setup ## run every test, on real servers
+test: setup build ## run every test, Go and Python, on real servers
 	$(GO) tool gotestsum --format pkgname -- -race -timeout 10m $$($(GO) list ./... | grep -v /integration)
+	cd producer/python && KATIB_STREAM_BIN=$(CURDIR)/bin/katib-stream $(LIMIT) $(PY)/python -m pytest -o faulthandler_exit_on_timeout=true
 	$(GO) tool gotestsum --format testname -- -timeout 15m ./integration/...
 
-lint: ## vet, staticcheck, gofumpt, tidy modules and the import rule
+lint: python ## vet, staticcheck, gofumpt, tidy modules, the import rule; ruff and mypy
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	@unformatted=$$($(GO) tool gofumpt -l .); if [ -n "$$unformatted" ]; then echo "run make fmt: $$unformatted"; exit 1; fi
 	$(GO) mod tidy -diff
 	$(GO) test ./internal/house
+	cd producer/python && $(PY)/ruff check . $(SCRIPTS)
+	cd producer/python && $(PY)/ruff format --check . $(SCRIPTS)
+	cd producer/python && $(PY)/mypy src
+	cd producer/python && $(PY)/mypy --python-version 3.11 tests $(SCRIPTS)
 
-fmt: ## format the code
+fmt: python ## format the code
 	$(GO) tool gofumpt -w .
+	cd producer/python && $(PY)/ruff check --select I --fix . $(SCRIPTS) && $(PY)/ruff format . $(SCRIPTS)
 
 docs: ## write docs/commands.md from what the commands say of themselves
 	$(GO) test ./cmd/katib-stream -run TestCommandsPage -update
@@ -47,11 +60,14 @@ proto: ## generate the Go code of Katib's gRPC interface; needs protoc
 		--go-grpc_out=dbmanager/katibapi --go-grpc_opt=paths=source_relative api.proto
 
 fuzz: ## fuzz what a stranger can reach, FUZZTIME (30s) each
-	@for target in FuzzDecodeEvents FuzzDecode FuzzParseSubject; do \
-		$(GO) test ./schema -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),30s) || exit 1; done
+	@for target in schema/FuzzDecodeEvents schema/FuzzDecode schema/FuzzParseSubject internal/spool/FuzzRead; do \
+		$(GO) test ./$${target%/*} -run '^$$' -fuzz "^$${target##*/}$$" -fuzztime $(or $(FUZZTIME),30s) || exit 1; done
 
 bench: setup ## measure the consumer beside a bare loop of inserts, in one run
 	$(GO) test ./integration/bench -run '^$$' -bench . -benchtime 1x -timeout 60m -v
 
+package: python ## build the Python distribution, a wheel and a source archive, into dist
+	$(PY)/python -m build --no-isolation --outdir dist producer/python
+
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist
