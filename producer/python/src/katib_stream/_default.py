@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
+from . import _lifecycle
 from ._reporter import Reporter
 from ._say import say
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-_making = threading.Lock()
 _reporter: Reporter | None = None
 _warned = False
 
@@ -47,7 +45,7 @@ def report_metrics(
         _warn()
     reporter = _reporter
     if reporter is None:
-        reporter = _make()
+        reporter = default_reporter()
     reporter.report(metrics, step, time)
 
 
@@ -61,17 +59,13 @@ def flush(timeout: float = 20.0) -> None:
         _reporter.flush(timeout)
 
 
-def _make() -> Reporter:
+def default_reporter() -> Reporter:
     global _reporter
-    with _making:
+    with _lifecycle.starting:
         if _reporter is None:
-            _reporter = Reporter()
+            made = Reporter()
+            _reporter = _reporter or made  # of a signal's handler that reported meanwhile
         return _reporter
-
-
-def _in_child() -> None:
-    global _making
-    _making = threading.Lock()  # another thread of the parent may have held it
 
 
 def _warn() -> None:
@@ -80,6 +74,3 @@ def _warn() -> None:
         say("db_manager_address and timeout do nothing here: reports go to NATS, see KATIB_STREAM_SERVERS")
     _warned = True
 
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
