@@ -48,6 +48,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return statusOK
 	}
+	var ended exitStatus
+	if errors.As(err, &ended) {
+		return int(ended)
+	}
 	if isUsage(err) {
 		fmt.Fprintf(a.stderr, "katib-stream: %s; see `%s --help`\n", oneLine(command, err), command.CommandPath())
 		return statusUsage

@@ -29,6 +29,7 @@ func commands() []func(*app) *cobra.Command {
 		newConsumerCommand,
 		newDBManagerCommand,
 		newPublishCommand,
+		newExecCommand,
 		newTrialsCommand,
 		newTailCommand,
 		newFlushCommand,

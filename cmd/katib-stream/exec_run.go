@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/katib-stream/katib-stream/internal/child"
+	"github.com/katib-stream/katib-stream/internal/flushclient"
+	"github.com/katib-stream/katib-stream/internal/metricline"
+	"github.com/katib-stream/katib-stream/internal/natsconn"
+	"github.com/katib-stream/katib-stream/producer"
+)
+
+// unanswered is how long a consumer may take to answer when everything is stored.
+const unanswered = 2 * time.Second
+
+// exitStatus is the status of a command that was run; there is nothing more to say about it.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+func (a *app) exec(ctx context.Context, o execOptions, args []string) error {
+	reader, err := metricline.New(o.lines)
+	if err != nil {
+		return usageError{err}
+	}
+	// A signal is the command's affair, and ends us only with it.
+	ctx = context.WithoutCancel(ctx)
+	nc, err := natsconn.Connect(ctx, o.nats, a.log)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	p, err := producer.New(nc, o.producerConfig(a))
+	if err != nil {
+		return usageError{err}
+	}
+	c := newCollector(reader, p)
+	status, err := a.runChild(o, args, c)
+	c.close()
+	delivered := o.deliver(ctx, p)
+	var not *child.NotStartedError
+	if errors.As(err, &not) {
+		fmt.Fprintf(a.stderr, "katib-stream: exec: %v\n", not)
+		return exitStatus(not.Status)
+	}
+	if err != nil {
+		return err
+	}
+	for _, line := range append(c.summary(o), delivered.say()...) {
+		fmt.Fprintf(a.stderr, "katib-stream: exec: %s\n", line)
+	}
+	if status == 0 && o.undelivered == "fail" && (delivered.lost != nil || c.dropped() > 0) {
+		status = statusError
+	}
+	if status != 0 {
+		return exitStatus(status)
+	}
+	return nil
+}
+
+// runChild runs the command with the collector where it is to look: at the output or at files.
+func (a *app) runChild(o execOptions, args []string, c *collector) (int, error) {
+	command := child.Command{Args: args, Stdin: own(a.stdin), Stdout: own(a.stdout), Stderr: own(a.stderr), Terminal: o.terminal}
+	if len(o.files) == 0 {
+		command.Taps = [2]io.Writer{c.stream(), c.stream()}
+		return child.Run(command)
+	}
+	var following sync.WaitGroup
+	done := make(chan struct{})
+	for _, path := range o.files {
+		f := newFileFollower(path, c.stream())
+		following.Go(func() { f.run(done) })
+	}
+	status, err := child.Run(command)
+	close(done)
+	following.Wait()
+	return status, err
+}
+
+// delivery is what became of what was reported.
+type delivery struct {
+	lost   error // not stored
+	unsure error // stored, and not known to be persisted
+}
+
+// deliver waits until everything is stored and, if a consumer answers, persisted.
+func (o *execOptions) deliver(ctx context.Context, p *producer.Producer) delivery {
+	ctx, cancel := context.WithTimeout(ctx, o.flushTimeout)
+	defer cancel()
+	if err := p.Close(ctx); err != nil {
+		return delivery{lost: err}
+	}
+	first, cancelFirst := context.WithTimeout(ctx, unanswered)
+	defer cancelFirst()
+	err := p.Flush(first)
+	if err != nil && !isAnswer(err) && first.Err() != nil {
+		err = p.Flush(ctx)
+	}
+	if errors.Is(err, producer.ErrNotPermitted) {
+		return delivery{} // who may not ask did not want to know
+	}
+	return delivery{unsure: err}
+}
+
+// isAnswer says that waiting for longer is of no use: it is over, or nobody is there to answer.
+func isAnswer(err error) bool {
+	return errors.Is(err, flushclient.ErrUnanswered) || errors.Is(err, nats.ErrDisconnected) || !errors.Is(err, context.DeadlineExceeded)
+}
+
+func (d delivery) say() []string {
+	switch {
+	case d.lost != nil:
+		return []string{oneLineOf(d.lost)}
+	case d.unsure != nil:
+		return []string{oneLineOf(d.unsure)}
+	}
+	return nil
+}
+
+func oneLineOf(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -1,0 +1,10 @@
+//go:build !unix
+
+package child
+
+import "errors"
+
+// Run cannot run commands on this system: there are no signals to forward.
+func Run(Command) (status int, err error) {
+	return 0, &NotStartedError{StatusNotExecutable, errors.New("this system has no signals that could be forwarded")}
+}
