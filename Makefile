@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS = -X main.version=$(VERSION)
 PY = $(CURDIR)/.venv/bin
 # Where Python code is, as seen from producer/python, whose settings hold for all of it.
-SCRIPTS = $(addprefix ../../,$(wildcard examples/python integration/python))
+SCRIPTS = $(addprefix ../../,$(wildcard examples/python integration/python integration/bench/python))
 # The Python tests as a whole are interrupted after 10 minutes, where the system has the program for it.
 LIMIT = $(if $(shell command -v timeout),timeout --foreground --signal INT --kill-after 30 600)
 

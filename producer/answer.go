@@ -78,7 +78,8 @@ func (p *Producer) answered(answer *nats.Msg) {
 func (p *Producer) acknowledged(m *message, ack jetstream.PubAck) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	conflict := ack.Duplicate && m.attempts == 1
+	// What a dead process left it may have sent.
+	conflict := ack.Duplicate && m.attempts == 1 && !p.leftBehind
 	p.settle(m, !conflict)
 	p.delivery.ended = p.delivery.ended || m.final
 	if conflict {
@@ -115,9 +116,7 @@ func (p *Producer) refused(m *message, err error) {
 	}
 	if m.events > 1 && !m.uncertain {
 		p.delivery.batchBytes = min(p.delivery.batchBytes, len(m.body)/2)
-		first, rest := m.halve()
-		p.buffer.putBack(rest)
-		m.batch, m.final, m.waiting, m.probe = first, false, false, false
+		p.split(m)
 		return
 	}
 	p.settle(m, false)
@@ -126,12 +125,23 @@ func (p *Producer) refused(m *message, err error) {
 	p.log.Error("message is too large for the stream; its events are given up", "number", m.number, "events", m.events, "bytes", len(m.body), "error", err)
 }
 
+// split has a message sent again as two.
+func (p *Producer) split(m *message) {
+	p.buffer.number++
+	first, rest := m.halve(p.buffer.number)
+	p.noteSplit(first, rest)
+	rest.lot.hold()
+	p.buffer.putBack(rest)
+	m.batch, m.waiting, m.probe = first, false, false
+}
+
 // settle ends a message, stored or not. While messages probe, only an answer to a probe says that it goes again, not the
 // late one to what was sent before.
 func (p *Producer) settle(m *message, stored bool) {
 	p.delivery.remove(m)
 	p.buffer.leave(m.batch)
 	p.flushes.settled(m, stored)
+	p.noteSettled(m.batch, stored)
 	if m.probe || !p.delivery.gate.probing() || len(p.delivery.inFlight) == 0 {
 		p.unstick()
 	}
@@ -183,6 +193,10 @@ func (p *Producer) stick(err error, now time.Time) {
 	if errors.Is(err, ErrNotPermitted) {
 		p.flushes.fail()
 	}
+	if p.leftBehind {
+		p.leave(err)
+		return
+	}
 	p.log.Warn("delivery is stuck; trying again until it goes", "error", err, "waiting_events", p.buffer.events)
 }
 
@@ -194,5 +208,8 @@ func (p *Producer) unstick() {
 		return
 	}
 	d.stuck = nil
+	if p.leftBehind {
+		return
+	}
 	p.log.Info("delivery goes again", "after", time.Since(d.since).Round(time.Millisecond), "waiting_events", p.buffer.events)
 }

@@ -7,23 +7,31 @@ import (
 	"github.com/katib-stream/katib-stream/schema"
 )
 
-// batch is the events of one message.
+// batch is the events of one message. Its number is fixed when it gets its first event, for with a spool each is written
+// down with it.
 type batch struct {
 	body   []byte // one event a line, each line with its newline
 	events int
 	last   uint64 // the place of its last event among all that were accepted, from 1 on
+	number uint64 // of the message
+	final  bool   // it is the producer's last
+	lot    *lot   // the spool's file that has its events; nil when they are in memory only
 }
 
-// halve cuts a batch of more than one event between two of them.
-func (b batch) halve() (first, rest batch) {
+// halve cuts a batch of more than one event between two of them. The rest becomes the message with the number given, and
+// the last one if the whole was.
+func (b batch) halve(number uint64) (first, rest batch) {
 	middle := len(b.body) / 2
 	end := middle + bytes.IndexByte(b.body[middle:], '\n') + 1
 	if end == len(b.body) { // the last event is the larger half
 		end = bytes.LastIndexByte(b.body[:middle], '\n') + 1
 	}
-	first = batch{body: b.body[:end:end], events: bytes.Count(b.body[:end], []byte{'\n'})}
-	rest = batch{body: b.body[end:], events: b.events - first.events, last: b.last}
-	first.last = b.last - uint64(rest.events)
+	first, rest = b, b
+	first.body, rest.body = b.body[:end:end], b.body[end:]
+	first.events = bytes.Count(first.body, []byte{'\n'})
+	rest.events = b.events - first.events
+	first.last -= uint64(rest.events)
+	first.final, rest.number = false, number
 	return first, rest
 }
 
@@ -35,6 +43,7 @@ type buffer struct {
 	cut   []batch   // complete, the oldest first
 
 	accepted uint64 // events, ever
+	number   uint64 // of the youngest message
 
 	// Accepted and not yet stored, whether here or in flight.
 	events, bytes int
@@ -43,7 +52,7 @@ type buffer struct {
 	freed chan struct{}
 }
 
-// encode appends the event behind the open batch, where add can take it; until then it is not part of it.
+// encode appends the event behind the open batch, where keep and add can take it; until then it is not part of it.
 func (b *buffer) encode(e schema.Event) (size int) {
 	before := len(b.open.body)
 	body := append(schema.AppendEvent(b.open.body, e), '\n')
@@ -51,16 +60,31 @@ func (b *buffer) encode(e schema.Event) (size int) {
 	return len(body) - before
 }
 
-// add accepts the event that was encoded last. When the batch would outgrow limit, the event begins the next one.
-func (b *buffer) add(size, limit int, now time.Time) {
-	before := len(b.open.body)
-	line := b.open.body[before : before+size]
-	if b.open.events > 0 && before+size > limit {
-		b.close()
-		b.open.body = append(b.open.body, line...)
-	} else {
-		b.open.body = b.open.body[:before+size]
-	}
+// encoded is the line of the event that was encoded last.
+func (b *buffer) encoded(size int) []byte { return b.open.body[len(b.open.body):][:size] }
+
+// outgrown says whether the open batch cannot take the event too.
+func (b *buffer) outgrown(size, limit int) bool {
+	return b.open.events > 0 && len(b.open.body)+size > limit
+}
+
+// turn cuts the open batch, so that the event that was encoded last begins the next one.
+func (b *buffer) turn(size int) {
+	line := b.encoded(size)
+	b.close()
+	b.open.body = append(b.open.body, line...)[:0]
+}
+
+// begin gives the open batch its number and the file that has its events.
+func (b *buffer) begin(l *lot) {
+	b.number++
+	b.open.number, b.open.lot = b.number, l
+	l.hold()
+}
+
+// add accepts the event that was encoded last into the open batch.
+func (b *buffer) add(size int, now time.Time) {
+	b.open.body = b.open.body[:len(b.open.body)+size]
 	if b.open.events == 0 {
 		b.since = now
 	}
@@ -103,6 +127,16 @@ func (b *buffer) next() batch {
 // putBack makes a batch the oldest again.
 func (b *buffer) putBack(oldest batch) {
 	b.cut = append([]batch{oldest}, b.cut...)
+}
+
+// putOff takes in a batch that was complete before.
+func (b *buffer) putOff(complete batch) {
+	b.accepted += uint64(complete.events)
+	complete.last = b.accepted
+	b.number = max(b.number, complete.number)
+	b.cut = append(b.cut, complete)
+	b.events += complete.events
+	b.bytes += len(complete.body)
 }
 
 // leave removes a batch from the count of what waits.

@@ -64,7 +64,11 @@ func TestHalve(t *testing.T) {
 				whole.body = append(whole.body, line...)
 				whole.events++
 			}
-			first, rest := whole.halve()
+			whole.number, whole.final = 3, true
+			first, rest := whole.halve(8)
+			if first.number != 3 || first.final || rest.number != 8 || !rest.final {
+				t.Errorf("the halves are number %d, final %v, and number %d, final %v", first.number, first.final, rest.number, rest.final)
+			}
 			if string(first.body)+string(rest.body) != string(whole.body) || first.events == 0 || rest.events == 0 || first.events+rest.events != whole.events {
 				t.Errorf("%q is cut into %q (%d) and %q (%d)", whole.body, first.body, first.events, rest.body, rest.events)
 			}

@@ -16,6 +16,9 @@ const grace = time.Second
 // returns the producer's goroutine has ended, with one exception: if ctx ends while the connection hangs in a write, Close
 // does not wait longer than a second for it, and the goroutine ends with the write (nats.FlusherTimeout, one minute by
 // default). Close does not close the connection.
+//
+// With a spool, what is not stored stays in its folder, and the error says so; when everything is stored nothing is left
+// there. What other producers had left is given a second more.
 func (p *Producer) Close(ctx context.Context) error {
 	p.beginClose()
 	select {
@@ -24,6 +27,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		p.halt(ctx.Err())
 		p.waitDone(grace)
 	}
+	p.others.end(ctx, grace)
 	return p.closed()
 }
 
@@ -43,6 +47,11 @@ func (p *Producer) beginClose() {
 func (p *Producer) halt(cause error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.end(cause)
+}
+
+// end does so under the mutex.
+func (p *Producer) end(cause error) {
 	if p.cause == nil {
 		p.cause = cause
 		close(p.stop)
@@ -71,6 +80,7 @@ func (p *Producer) closed() error {
 
 func (p *Producer) undelivered() error {
 	d := &p.delivery
+	kept, dir := p.left()
 	lost := &UndeliveredError{
 		Refused:     int(p.stats.Refused),
 		Conflicting: int(p.stats.Conflicting),
@@ -78,6 +88,9 @@ func (p *Producer) undelivered() error {
 	lost.Events = p.buffer.events + lost.Refused + lost.Conflicting
 	if p.complete() && lost.Events == 0 && d.conflicts == 0 {
 		return nil
+	}
+	if kept > 0 {
+		lost.Spooled, lost.Spool = kept, dir
 	}
 	if !p.complete() {
 		stuck := d.stuck

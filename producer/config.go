@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/katib-stream/katib-stream/internal/spool"
 	"github.com/katib-stream/katib-stream/schema"
 )
 
@@ -48,8 +49,17 @@ type Config struct {
 	// same id. Default 10 s.
 	AckWait time.Duration
 
+	// Spool is a folder in which what is accepted is kept until it is stored, so that it survives the end of the process,
+	// however it ends: the next producer on the folder, of whatever trial, delivers it. It is made if need be; any number of
+	// processes can share it. Default: none, which "none" says as well.
+	Spool string
+	// SpoolBytes is how many bytes all files in the folder may take together. When they do, or when the folder takes no file
+	// for another reason, what follows is in memory only, and another file is tried now and then. Default 256 MiB.
+	SpoolBytes int64
+
 	// Logger gets one line when delivery gets stuck, and why, one when it goes again, and one for each message that can
-	// never be delivered. Nil means silent.
+	// never be delivered; one when the spool takes no more, and one when it does again; and one for what it delivered, or
+	// could not, that a dead process had left there. Nil means silent.
 	Logger *slog.Logger
 }
 
@@ -62,6 +72,10 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.BufferWait, 5*time.Second)
 	setDefault(&c.MaxInFlight, 64)
 	setDefault(&c.AckWait, 10*time.Second)
+	setDefault(&c.SpoolBytes, spool.DefaultBytes)
+	if c.Spool == noSpool {
+		c.Spool = ""
+	}
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	if c.Namespace == "" {
 		namespace, err := podNamespace(namespaceFile)
@@ -104,6 +118,7 @@ func (c Config) validate() error {
 	for name, value := range map[string]int64{
 		"BatchEvents": int64(c.BatchEvents), "BatchBytes": int64(c.BatchBytes), "BatchWait": int64(c.BatchWait),
 		"BufferBytes": int64(c.BufferBytes), "MaxInFlight": int64(c.MaxInFlight), "AckWait": int64(c.AckWait),
+		"SpoolBytes": c.SpoolBytes,
 	} {
 		if value < 0 {
 			return fmt.Errorf("%s is %d, less than 0", name, value)

@@ -12,8 +12,6 @@ const idle = time.Hour
 // message is a batch with its number: what is published, as often as it takes, under one id.
 type message struct {
 	batch
-	number   uint64
-	final    bool
 	attempts int
 	sent     time.Time // the last attempt
 	waiting  bool      // for the answer to the last attempt
@@ -25,7 +23,6 @@ type message struct {
 // delivery is what is known about messages in flight and about the way to the stream. The producer's mutex guards it;
 // only the loop changes it.
 type delivery struct {
-	number    uint64     // of the last message
 	inFlight  []*message // by number
 	ended     bool       // the final message is acknowledged
 	conflicts int        // messages whose id was used twice
@@ -44,11 +41,20 @@ type delivery struct {
 }
 
 func (d *delivery) find(number uint64) *message {
-	i, ok := slices.BinarySearchFunc(d.inFlight, number, func(m *message, n uint64) int { return cmp.Compare(m.number, n) })
-	if !ok {
-		return nil
+	if i, ok := d.place(number); ok {
+		return d.inFlight[i]
 	}
-	return d.inFlight[i]
+	return nil
+}
+
+func (d *delivery) place(number uint64) (i int, ok bool) {
+	return slices.BinarySearchFunc(d.inFlight, number, func(m *message, n uint64) int { return cmp.Compare(m.number, n) })
+}
+
+// add takes in a new message. One that was cut off another has a greater number than those that wait behind it.
+func (d *delivery) add(m *message) {
+	i, _ := d.place(m.number)
+	d.inFlight = slices.Insert(d.inFlight, i, m)
 }
 
 func (d *delivery) remove(gone *message) {
@@ -109,11 +115,23 @@ func (p *Producer) pick(now time.Time) *message {
 	if len(d.inFlight) >= p.cfg.MaxInFlight || !p.ready(now) {
 		return nil
 	}
-	final := p.closing && p.buffer.batches() <= 1
-	d.number++
-	m := &message{batch: p.buffer.next(), number: d.number, final: final}
-	d.inFlight = append(d.inFlight, m)
+	m := &message{batch: p.nextBatch(), uncertain: p.leftBehind}
+	d.add(m)
 	return m
+}
+
+// nextBatch is the oldest one. After Close the last is marked as the run's end, which can be one without events.
+func (p *Producer) nextBatch() batch {
+	marks := p.closing && !p.leftBehind && p.buffer.batches() <= 1
+	if p.buffer.batches() == 0 {
+		p.buffer.begin(p.spool.current)
+	}
+	b := p.buffer.next()
+	if marks && !b.final {
+		b.final = true
+		p.noteFinal(b)
+	}
+	return b
 }
 
 // ready says whether there is a new message to send. The last one, which marks the run's end, goes when everything
@@ -129,7 +147,7 @@ func (p *Producer) ready(now time.Time) bool {
 // complete says whether everything is settled after Close. A run in which nothing was accepted has no end to mark.
 func (p *Producer) complete() bool {
 	d := &p.delivery
-	return p.closing && p.buffer.batches() == 0 && len(d.inFlight) == 0 && (d.ended || d.number == 0)
+	return p.closing && p.buffer.batches() == 0 && len(d.inFlight) == 0 && (d.ended || p.leftBehind || p.buffer.number == 0)
 }
 
 // openDue is when the open batch is to be sent: in the past if it is large enough, or a reporter waits for its room.

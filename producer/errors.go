@@ -64,6 +64,10 @@ type UndeliveredError struct {
 	Refused int
 	// Conflicting is how many of them went under an id that somebody else had used (ErrDuplicateID).
 	Conflicting int
+	// Spooled is how many of them the spool keeps, in the folder Spool, for the next producer there to deliver. The others
+	// are lost. Spool is empty when there are none.
+	Spooled int
+	Spool   string
 	// Cause says what kept the others: the end of Close's context, and what delivery was stuck on. Nil when there are no
 	// others.
 	Cause error
@@ -80,7 +84,7 @@ func (e *UndeliveredError) Error() string {
 	if e.Conflicting > 0 {
 		text += fmt.Sprintf(", %d of them because their message's id was used twice", e.Conflicting)
 	}
-	return withCause(text, e.Cause)
+	return withCause(text, e.Cause) + lies(e.Spooled, e.Events, e.Spool)
 }
 
 // Unwrap lets errors.Is find ErrUndelivered, ErrTooLarge, ErrDuplicateID and the cause.

@@ -26,7 +26,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 	}
 	number, left := p.leaveWave(w, ctx.Err())
 	if left.Cause == nil && number > 0 {
-		p.askPersisted(ctx, number, left)
+		p.askPersisted(ctx, number, p.unsettledBelow(number), left)
 	}
 	if left.nothing() {
 		return nil
@@ -64,6 +64,9 @@ func (p *Producer) leaveWave(w *wave, ended error) (number uint64, left *FlushEr
 	if w.left == 0 {
 		return w.number, left
 	}
+	if kept, dir := p.left(); kept > 0 {
+		left.Spooled, left.Spool = min(kept, left.Events), dir
+	}
 	var closed error
 	if isClosed(p.done) && d.dead == nil {
 		closed = ErrClosed
@@ -81,8 +84,30 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// askPersisted waits until the messages up to the number, which the stream has, are persisted, and notes what is not.
-func (p *Producer) askPersisted(ctx context.Context, number uint64, left *FlushError) {
+// unsettledBelow is how many younger messages have a lower number. Whoever answers takes them for missing: the rest of a
+// message that was split comes before them, and has a number behind theirs.
+func (p *Producer) unsettledBelow(number uint64) (n uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.delivery.inFlight {
+		if m.number < number {
+			n++
+		}
+	}
+	for _, b := range p.buffer.cut {
+		if b.number < number {
+			n++
+		}
+	}
+	if p.buffer.open.events > 0 && p.buffer.open.number < number {
+		n++
+	}
+	return n
+}
+
+// askPersisted waits until the messages up to the number, which the stream has, are persisted, and notes what is not. So
+// many of them may still be missing.
+func (p *Producer) askPersisted(ctx context.Context, number, young uint64, left *FlushError) {
 	answer, err := flushclient.Ask(ctx, p.nc, flushclient.Question{
 		Namespace:    p.cfg.Namespace,
 		Trial:        p.cfg.Trial,
@@ -97,18 +122,19 @@ func (p *Producer) askPersisted(ctx context.Context, number uint64, left *FlushE
 	case answer.Status == schema.FlushDeleted:
 		left.Cause, left.DeadLetters = ErrTrialDeleted, 0
 	case answer.Status == schema.FlushMissing:
-		left.Missing = max(1, p.lost(answer.Missing))
+		left.Missing = max(1, p.lost(answer.Missing, young))
 	default:
-		left.Missing = p.lost(answer.Missing)
+		left.Missing = p.lost(answer.Missing, young)
 	}
 }
 
-// lost is how many of the missing numbers the stream once had. Where messages were given up the two cannot be told apart.
-func (p *Producer) lost(missing uint64) uint64 {
+// lost is how many of the missing numbers the stream once had; some may be of young messages. Where messages were given up
+// the two cannot be told apart.
+func (p *Producer) lost(missing, young uint64) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.flushes.gaps {
 		return 0
 	}
-	return missing
+	return missing - min(missing, young)
 }

@@ -10,6 +10,10 @@ import (
 type FlushError struct {
 	// Events is how many events the stream has not acknowledged. When it is 0 the stream holds the others.
 	Events int
+	// Spooled is how many of them are in the spool too, in the folder Spool, where they survive the process. Spool is empty
+	// when there are none.
+	Spooled int
+	Spool   string
 	// Refused is how many events the stream refused for good as too large (ErrTooLarge), and Conflicting how many went
 	// under an id that somebody else had used (ErrDuplicateID), each counted by one Flush only.
 	Refused     int
@@ -49,7 +53,7 @@ func (e *FlushError) Error() string {
 	if len(parts) > 0 {
 		text += ": " + strings.Join(parts, ", ")
 	}
-	return withCause(text, e.Cause)
+	return withCause(text, e.Cause) + lies(e.Spooled, e.Events, e.Spool)
 }
 
 // Unwrap lets errors.Is find ErrNotPersisted, ErrTooLarge, ErrDuplicateID, ErrDeadLetters, ErrMissing and the cause.

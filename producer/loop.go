@@ -21,6 +21,7 @@ const (
 // run is the producer's one goroutine. It alone publishes; only Flush asks over the connection, from its caller's.
 func (p *Producer) run() {
 	defer close(p.done)
+	defer p.letGo()
 	defer p.look() // for Close to say what became of the connection
 	defer p.nc.RemoveStatusListener(p.status)
 	defer func() { _ = p.answers.Unsubscribe() }() // fails only when the connection is closed

@@ -3,8 +3,9 @@
 //
 // Reporting costs the training loop microseconds and never waits for the network. What Report accepted is in this
 // process's memory until the stream has acknowledged it, however long NATS is away; it is lost when the process dies
-// before. Every message has an id, and every further attempt to publish it the same one, so that what was sent twice is
-// persisted once.
+// before, unless Config.Spool names a folder: then it is in a file there as well, and the next producer on that folder
+// delivers it, or Drain does. Every message has an id, and every further attempt to publish it the same one, whoever makes
+// it, so that what was sent twice is persisted once.
 //
 // The connection is the caller's. Let it connect in the background and reconnect for ever, so that training starts, and
 // goes on, while NATS is away:
@@ -27,6 +28,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
+	"github.com/katib-stream/katib-stream/internal/spool"
 	"github.com/katib-stream/katib-stream/schema"
 )
 
@@ -51,12 +53,17 @@ type Producer struct {
 	clock    clock
 	buffer   buffer
 	delivery delivery
+	spool    spooling
 	flushes  flushes
 	stats    Stats
 	closing  bool
 	cause    error // why the loop was told to end before everything was stored
 	result   error // of Close, once reached
 	reached  bool
+
+	// leftBehind says that this is no new producer, but one that died, of which what a file of the spool holds is delivered.
+	leftBehind bool
+	others     *others // delivers what other producers left in the spool; nil without one
 }
 
 // Stats is what a producer has done so far.
@@ -81,8 +88,9 @@ type Stats struct {
 	Conflicting uint64
 }
 
-// New returns a producer that publishes through nc, which may still be connecting. It does not close nc. The error says
-// what in cfg cannot be used, or that nc is closed.
+// New returns a producer that publishes through nc, which may still be connecting. It does not close nc. With a spool it also
+// delivers, in the background, what producers that died left there. The error says what in cfg cannot be used, or that nc is
+// closed. A spool that cannot be used is no error but a line in the log.
 func New(nc *nats.Conn, cfg Config) (*Producer, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -99,6 +107,23 @@ func start(nc *nats.Conn, cfg Config, id string) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a producer: %w", err)
 	}
+	p, err := prepare(nc, cfg, id)
+	if err != nil {
+		return nil, fmt.Errorf("start a producer: %w", err)
+	}
+	p.spool.dir = cfg.Spool
+	if cfg.Spool != "" {
+		p.spool.next(0, time.Now())
+	}
+	p.begin()
+	if cfg.Spool != "" {
+		p.others = p.deliverOthers()
+	}
+	return p, nil
+}
+
+// prepare makes a producer that does nothing yet.
+func prepare(nc *nats.Conn, cfg Config, id string) (*Producer, error) {
 	p := &Producer{
 		cfg:     cfg,
 		nc:      nc,
@@ -112,14 +137,24 @@ func start(nc *nats.Conn, cfg Config, id string) (*Producer, error) {
 		done:    make(chan struct{}),
 	}
 	p.delivery.batchBytes = cfg.BatchBytes
+	p.spool = spooling{
+		limit:       cfg.SpoolBytes,
+		description: spool.Description{Namespace: cfg.Namespace, Trial: cfg.Trial, Producer: id},
+		log:         p.log,
+	}
+	var err error
 	p.answers, err = nc.ChanSubscribe(p.inbox+".*", p.inbound)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to acknowledgements: %w", err)
 	}
-	p.status = nc.StatusChanged()
+	return p, nil
+}
+
+// begin starts the producer's loop.
+func (p *Producer) begin() {
+	p.status = p.nc.StatusChanged()
 	p.look()
 	go p.run()
-	return p, nil
 }
 
 // ID is the producer's id: 32 hex digits.
@@ -135,7 +170,8 @@ func (p *Producer) Stats() Stats {
 	return s
 }
 
-// Report accepts an event: when it returns nil the event will be stored, unless the process dies or Close gives up before.
+// Report accepts an event: when it returns nil the event will be stored, unless the process dies or Close gives up before;
+// with a spool, after that, too.
 // An event without a time gets the present one, later than all that this producer stamped or was given before. A time
 // that the caller gives is kept.
 //
@@ -179,7 +215,11 @@ func (p *Producer) accept(e schema.Event) (room <-chan struct{}, err error) {
 		return p.buffer.wait(), nil
 	}
 	before := len(p.buffer.cut)
-	p.buffer.add(size, p.batchLimit(), now)
+	if p.buffer.outgrown(size, p.batchLimit()) {
+		p.buffer.turn(size)
+	}
+	p.keep(size, now)
+	p.buffer.add(size, now)
 	p.clock = after
 	p.stats.Accepted++
 	if p.buffer.open.events >= p.cfg.BatchEvents && p.keepsUp() {

@@ -4,7 +4,7 @@ import "testing"
 
 // sent is a message with that many events, the last of which has that place among all that were accepted.
 func sent(number uint64, events int, last uint64) *message {
-	return &message{number: number, batch: batch{events: events, last: last}}
+	return &message{batch: batch{number: number, events: events, last: last}}
 }
 
 func (w *wave) isSettled() bool { return isClosed(w.settled) }
@@ -56,9 +56,9 @@ func TestAbandonedWave(t *testing.T) {
 func TestHalvedPlaces(t *testing.T) {
 	var b buffer
 	for i := range 7 {
-		b.add(b.encode(event(i)), 1<<20, b.since)
+		b.add(b.encode(event(i)), b.since)
 	}
-	first, rest := b.take().halve()
+	first, rest := b.take().halve(2)
 	if first.last != uint64(first.events) || rest.last != 7 || first.events+rest.events != 7 {
 		t.Errorf("%d events up to %d, and %d up to %d", first.events, first.last, rest.events, rest.last)
 	}

@@ -63,8 +63,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 // oneLine says what was tried and why it did not work.
 func oneLine(command *cobra.Command, err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	if command.HasParent() && !strings.HasPrefix(text, command.Name()+" ") {
-		return command.Name() + ": " + text
+	name := strings.TrimPrefix(command.CommandPath(), command.Root().Name()+" ")
+	if command.HasParent() && !strings.HasPrefix(text, name+" ") {
+		return name + ": " + text
 	}
 	return text
 }

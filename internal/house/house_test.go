@@ -13,13 +13,14 @@ const module = "github.com/katib-stream/katib-stream/"
 // Packages under cmd and integration, and tests, may import anything.
 var allowed = map[string][]string{
 	"schema":               {},
-	"producer":             {"schema", "internal/flushclient"},
+	"producer":             {"schema", "internal/flushclient", "internal/spool"},
 	"katibdb":              {"schema"},
 	"katibdb/katibdbtest":  {"schema", "katibdb"},
 	"consumer":             {"schema", "katibdb", "internal/pull"},
 	"barrier":              {"schema", "katibdb", "internal/pull"},
 	"flush":                {"schema", "barrier"},
 	"internal/pull":        {"schema"},
+	"internal/spool":       {},
 	"dbmanager":            {"schema", "katibdb", "barrier", "dbmanager/katibapi"},
 	"dbmanager/katibapi":   {},
 	"examples/digits":      {"schema", "producer"},
