@@ -39,6 +39,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if server := os.Getenv(envTrainer); server != "" {
+		if err := beTrainer(server); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if url := os.Getenv(envLock); url != "" {
 		if err := holdLock(url); err != nil {
 			fmt.Fprintln(os.Stderr, err)

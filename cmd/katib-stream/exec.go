@@ -79,7 +79,7 @@ func (o *execOptions) addFlags(flags *pflag.FlagSet) {
 	flags.SetInterspersed(false)
 	o.nats.Name = "katib-stream exec"
 	flags.StringVar(&o.trial, "trial", "", "the trial's `name`; Katib sets it in a Trial's pod")
-	cli.EnvNames(flags, "trial", "KATIB_TRIAL_NAME")
+	cli.EnvNames(flags, "trial", "KATIB_STREAM_TRIAL", "KATIB_TRIAL_NAME")
 	flags.StringVar(&o.namespace, "namespace", "", "the trial's `namespace` (default: the pod's own, outside of a pod \"default\")")
 	flags.StringSliceVar(&o.lines.Metrics, "metrics", nil, "`names` of the metrics that are kept, separated by commas")
 	flags.BoolVar(&o.all, "all-metrics", false, "keep every metric that is found")
