@@ -1,7 +1,8 @@
 """Training processes, what they noted, and whether the database has exactly that.
 
 A program of `programs/` notes each event in a file before it is reported and once it was accepted. So a test knows
-what must be in the database, and what may be: an event that was accepted when the process was killed before it could note so.
+what must be in the database, and what may be: one that was accepted when its process was killed
+before it could note so.
 """
 
 from __future__ import annotations

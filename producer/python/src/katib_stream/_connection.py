@@ -6,6 +6,7 @@ in a buffer of its own. A new client for every attempt does the same for all rea
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any, Callable
 
@@ -14,6 +15,7 @@ from nats.aio.client import Client
 from ._settings import Settings
 
 _CONNECT_TIMEOUT = 5  # seconds
+_END_WAIT = 0.5  # seconds that a connection which did not come about has to end
 _PING_INTERVAL = 10  # seconds; a server that answers none of two is gone
 
 
@@ -28,7 +30,11 @@ async def connect(
     async def on_closed() -> None:
         closed()
 
+    connected = False
+
     async def on_error(err: Exception) -> None:
+        if not connected:
+            raise err  # else nats-py tries this server again, 60 times, and nobody tries the next one
         trouble(err)
 
     client = Client()
@@ -51,14 +57,31 @@ async def connect(
     except BaseException:
         await _end(client)
         raise
+    connected = True
+    _note_tls(client)
     return client
 
 
+def abort(client: Client) -> None:
+    """Ends a connection at once, also one that hangs with what it should still send."""
+    writer = getattr(client._transport, "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+
+
+def _note_tls(client: Client) -> None:
+    """Tells asyncio's protocol that it speaks TLS, as asyncio's own start_tls does; else it warns at its end."""
+    writer = getattr(client._transport, "_io_writer", None)
+    if writer is not None and writer.get_extra_info("ssl_object") is not None:
+        writer.transport.get_protocol()._over_ssl = True
+
+
 async def _end(client: Client) -> None:
-    try:
-        await client.close()
-    except Exception:  # it never was connected
-        return
+    # When TLS did not come about, nats-py waits for ever for the end of a connection that never ends.
+    closing = asyncio.ensure_future(client.close())
+    await asyncio.wait({closing}, timeout=_END_WAIT)
+    closing.cancel()
+    abort(client)
 
 
 def _credentials(settings: Settings) -> dict[str, Any]:

@@ -73,4 +73,3 @@ def _warn() -> None:
     if not _warned:
         say("db_manager_address and timeout do nothing here: reports go to NATS, see KATIB_STREAM_SERVERS")
     _warned = True
-

@@ -6,9 +6,10 @@ What it needs, asyncio and nats-py, is slow to import, so it is imported when th
 from __future__ import annotations
 
 import threading
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Callable
 
+from . import _lifecycle
 from ._errors import NotPersisted
 from ._outbox import Outbox
 from ._say import say
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from ._sender import Sender
 
+_POLL = 0.002  # seconds between looks at whether the thread has started
 _SLACK = 1.0  # seconds that a caller waits longer than the thread was told
 
 
@@ -32,21 +34,28 @@ class Delivery:
         self._spool = spool
         self._sender: Sender | None = None
         self._trouble = "it is still starting"
-        self._ready = threading.Event()
+        self._ready = False
+        self._last_reason = ""  # when it was closed
         self._thread = threading.Thread(target=self._run, name="katib_stream", daemon=True)
 
     def start(self) -> None:
         """Starts the thread; when the interpreter is ending and takes no more threads, that is said."""
         # On the caller's thread, although it takes long, once: the child of a fork would have half of a module that
         # another thread was importing, and nobody to end it.
+        if _lifecycle.is_crippled():
+            self._trouble = "the process was forked while another thread was loading what delivers"
+            self._ready = True
+            return
+        _lifecycle.importing(threading.get_ident())
         from . import _sender
 
         _sender.import_all(self._settings)
+        _lifecycle.importing(0)
         try:
             self._thread.start()
         except RuntimeError as err:
             self._trouble = str(err)
-            self._ready.set()
+            self._ready = True
             say(f"what is reported from now on is not delivered: {err}")
 
     def _run(self) -> None:
@@ -55,14 +64,14 @@ class Delivery:
 
             sender = Sender(self._settings, self._outbox, self._spool)
             self._sender = sender
-            self._ready.set()
+            self._ready = True
             sender.run()
         except Exception as err:
             self._trouble = f"{type(err).__name__}: {err}"
             say(f"delivery has ended, and what is reported is only kept: {self._trouble}")
         finally:
             self._sender = None
-            self._ready.set()
+            self._ready = True
 
     def flush(self, timeout: float) -> None:
         """Waits until what was accepted is persisted. Raises NotPersisted, within about `timeout` seconds."""
@@ -79,6 +88,7 @@ class Delivery:
         left = self._call(lambda sender, deadline: sender.close(deadline), timeout)
         sender = self._sender
         if sender is not None:
+            self._last_reason = sender.reason()
             sender.end()
             self._thread.join(2 * _SLACK)
         else:
@@ -89,7 +99,9 @@ class Delivery:
         self, work: Callable[[Sender, float], Coroutine[Any, Any, NotPersisted | None]], timeout: float
     ) -> NotPersisted | None:
         deadline = monotonic() + timeout
-        self._ready.wait(timeout)
+        # It is no Event: a signal may interrupt a wait while it holds the Event's lock, and its handler wait as well.
+        while not self._ready and monotonic() < deadline:
+            sleep(_POLL)
         sender = self._sender
         if sender is None:
             return NotPersisted(events=self._outbox.waiting(), cause=self.reason())
@@ -98,4 +110,6 @@ class Delivery:
     def reason(self) -> str:
         """Says why something is not delivered."""
         sender = self._sender
-        return sender.reason() if sender is not None else f"delivery does not run: {self._trouble}"
+        if sender is not None:
+            return sender.reason()
+        return self._last_reason or f"delivery does not run: {self._trouble}"

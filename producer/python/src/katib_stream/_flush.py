@@ -13,6 +13,7 @@ from nats.aio.client import Client
 
 #: How long one question waits for its answer, in seconds. The service answers within about 5 s.
 _QUESTION = 7.0
+_LOOK = 0.05  # seconds between looks at whether it may be asked at all
 _FIRST_PAUSE, _MAX_PAUSE = 0.1, 2.0
 
 
@@ -49,7 +50,7 @@ async def ask(
     pause, trouble = _FIRST_PAUSE, "no consumer answers"
     while True:
         now = time.monotonic()
-        asked = await _once(client(), subject, question, min(_QUESTION, deadline - now))
+        asked = await _once(client(), subject, question, min(_QUESTION, deadline - now), denied)
         if denied():
             return Persisted(trouble=denied())
         if isinstance(asked, Persisted):
@@ -68,12 +69,20 @@ async def ask(
         pause = min(_MAX_PAUSE, pause * 2)
 
 
-async def _once(client: Client | None, subject: str, question: bytes, timeout: float) -> Persisted | str:
+async def _once(
+    client: Client | None, subject: str, question: bytes, timeout: float, denied: Callable[[], str]
+) -> Persisted | str:
     """Asks once; a text says what went wrong."""
     if client is None or timeout <= 0:
         return "not connected" if client is None else "no consumer answers"
+    asking = asyncio.ensure_future(client.request(subject, question, timeout=timeout))
+    while not asking.done():
+        if denied():  # which the server says apart, and nobody answers
+            asking.cancel()
+            return denied()
+        await asyncio.wait({asking}, timeout=_LOOK)
     try:
-        answer = await client.request(subject, question, timeout=timeout)
+        answer = asking.result()
     except (errors.Error, OSError, asyncio.TimeoutError):
         return "no consumer answers"
     headers = answer.headers or {}

@@ -85,6 +85,8 @@ class Lane:
 
     def reopen(self) -> None:
         """Lets the next probe go at once: something has changed."""
+        if self.denied:  # nobody answers what was not permitted
+            self.lost()
         self.opens = 0.0
         self.denied = ""
 

@@ -27,11 +27,19 @@ class _Process:
         self.failed = False
         self.previous: Any = None  # the handler of SIGTERM before ours
         self.installed = False
+        self.settling = False  # a handler of SIGTERM is
+        self.importing = 0  # the thread that imports what delivers
+        self.crippled = False
+        self.closing = 0  # reporters that are
+        self.terminated = False  # by a SIGTERM that came meanwhile
         self.inherited: list[Any] = []
         self.finalizer = 0  # the process that has one of multiprocessing's
 
 
 _process = _Process()
+
+#: Held by a thread that makes or starts a reporter.
+starting = threading.RLock()
 
 
 def register(reporter: Reporter) -> None:
@@ -40,9 +48,18 @@ def register(reporter: Reporter) -> None:
     _install_sigterm()
 
 
-def unregister(reporter: Reporter) -> None:
-    """Forgets a reporter that was closed."""
+def closing(reporter: Reporter) -> None:
+    """Forgets a reporter that is being closed; SIGTERM ends the process when it is :func:`closed`."""
+    _process.closing += 1
     _process.reporters.pop(id(reporter), None)
+
+
+def closed() -> None:
+    """Lets a SIGTERM end the process that came while a reporter was being closed."""
+    _process.closing -= 1
+    if _process.terminated and not _process.closing:
+        _process.terminated = False
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def keep(thing: Any) -> None:
@@ -108,17 +125,48 @@ def _on_sigterm(number: int, frame: Any) -> None:
         if reporter._interrupt().after_append(lambda: _on_sigterm(number, frame)):
             return
     if callable(_process.previous):
-        for reporter in list(_process.reporters.values()):
-            reporter._settle(_FIRST_WAIT)
+        _settle_all()
         _process.previous(number, frame)
+        return
+    if _process.closing:  # which is bounded in time; `timeout` and others send the signal twice
+        _process.terminated = True
         return
     _close_all()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _settle_all() -> None:
+    """Has what was accepted stored before the program's own handler ends it; not once more inside of itself."""
+    if _process.settling:
+        return
+    _process.settling = True
+    try:
+        for reporter in list(_process.reporters.values()):
+            reporter._settle(_FIRST_WAIT)
+    finally:
+        _process.settling = False
+
+
+def importing(thread: int) -> None:
+    """Notes which thread imports what delivers; 0 when none does any more."""
+    _process.importing = thread
+
+
+def is_crippled() -> bool:
+    """Says whether nothing can be delivered here: a fork's child may have the half of a module.
+
+    Another thread of its parent was importing it.
+    """
+    return _process.crippled
+
+
 def _in_child() -> None:
-    _process.failed = False
+    global starting  # noqa: PLW0603 - another thread of the parent may have held it
+    starting = threading.RLock()
+    _process.crippled = _process.crippled or _process.importing not in (0, threading.get_ident())
+    _process.failed = _process.settling = _process.terminated = False
+    _process.closing = 0
     for reporter in list(_process.reporters.values()):
         reporter._forked()
 

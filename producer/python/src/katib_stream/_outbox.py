@@ -187,8 +187,12 @@ class Outbox:
 
     def open(self) -> None:
         """Makes the first file."""
-        if self._spool is not None:
-            self._segment = self._spool.create(self.producer)
+        if self._spool is None or self._segment is not None:
+            return
+        made = self._spool.create(self.producer)
+        with self._lock:
+            self._close_batch_if_any()  # in memory only: of a signal's handler
+            self._segment = made
 
     def prepare(self) -> None:
         """Makes the next file before it is needed, so that the training thread does not have to."""

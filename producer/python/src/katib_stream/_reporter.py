@@ -105,7 +105,7 @@ class Reporter:
         return True
 
     def _begin(self) -> None:
-        self._starting = threading.Lock()
+        self._begun = False
         self._delivery: Delivery | MemoryDelivery | None = None
         spool = None if self._transport is not None or self._silent else self._open_spool()
         self._spool = spool
@@ -169,18 +169,26 @@ class Reporter:
             self._append_later(text, number, given)
 
     def _start(self) -> None:
-        with self._starting:
-            if self._delivery is not None:
+        with _lifecycle.starting:
+            # A signal's handler that reports, and interrupted this, has its event delivered when this goes on.
+            if self._delivery is not None or self._begun:
                 return
-            self._outbox.open()
-            delivery: Delivery | MemoryDelivery
-            if self._transport is not None:
-                delivery = self._transport.attach(self._outbox)
-            else:
-                delivery = Delivery(self._settings, self._outbox, self._spool)
-            delivery.start()
-            self._delivery = delivery
-            _lifecycle.started()
+            self._begun = True
+            try:
+                self._deliver()
+            finally:
+                self._begun = False
+
+    def _deliver(self) -> None:
+        self._outbox.open()
+        delivery: Delivery | MemoryDelivery
+        if self._transport is not None:
+            delivery = self._transport.attach(self._outbox)
+        else:
+            delivery = Delivery(self._settings, self._outbox, self._spool)
+        delivery.start()
+        self._delivery = delivery
+        _lifecycle.started()
 
     def _append_later(self, text: str, number: int | None, given: int | None) -> None:
         """Waits for room. After a wait in vain the next reports do not wait until there was room again."""
@@ -231,20 +239,24 @@ class Reporter:
         if self._closed:
             return
         self._closed = True
-        _lifecycle.unregister(self)
-        timeout = self._settings.exit_timeout if timeout is None else timeout
-        if self._delivery is None:
-            self._outbox.close()
-            return
-        left = self._delivery.close(timeout)
-        self._tell(left)
+        _lifecycle.closing(self)
+        left = None
+        try:
+            if self._delivery is None:
+                self._outbox.close()
+            else:
+                left = self._delivery.close(self._settings.exit_timeout if timeout is None else timeout)
+        finally:  # also when Ctrl-C ended the wait
+            self._tell(left)
+            _lifecycle.closed()
 
     def _tell(self, left: NotPersisted | None) -> None:
         outbox = self._outbox
         undelivered = outbox.waiting()
         gone = self._dropped + outbox.refused
         if undelivered:
-            say(f"{_events(undelivered)} of trial {self.trial} are not delivered ({self._reason()}); {self._where()}")
+            what = f"{_events(undelivered)} of trial {self.trial} {_are(undelivered)} not delivered"
+            say(f"{what} ({self._reason()}); {self._where()}")
         if gone:
             say(f"{_events(gone)} of trial {self.trial} can never be delivered: see the lines above")
         if not undelivered and not gone and left is not None:
@@ -258,7 +270,7 @@ class Reporter:
             return "they were in memory only, and are lost with this process"
         folder = self._spool.folder
         text = f"the next start delivers them from {folder}, or `katib-stream spool send {folder}`"
-        return f"{text}; {_events(lost)} in memory only are lost" if lost else text
+        return f"{text}; {_events(lost)} in memory only {_are(lost)} lost" if lost else text
 
     def _interrupt(self) -> Outbox:
         return self._outbox
@@ -290,6 +302,10 @@ class Reporter:
 
 def _events(number: int) -> str:
     return "1 event" if number == 1 else f"{number} events"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _nanoseconds(time: datetime) -> int:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import threading
 import time
-from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from nats import errors
 
-from ._connection import connect
+from ._connection import abort, connect
 from ._errors import NotPersisted
 from ._flush import ask
 from ._identity import HEADER_FINAL, HEADER_MESSAGE_ID, message_id
@@ -41,6 +41,7 @@ _LEFTOVERS_EVERY = 10.0  # seconds between looks for what processes left that di
 _QUIET = 2.0  # seconds that delivery may be stuck before that is said
 _FIRST_PAUSE, _MAX_PAUSE = 0.1, 2.0  # seconds between attempts to connect
 _CLOSE_WAIT = 1.0  # seconds that the connection has to close
+_LOOK = 0.25  # seconds between looks at whether the connection has ended
 _POLL = 0.002  # seconds between looks at what is settled, while somebody waits for it
 
 
@@ -63,6 +64,7 @@ class Sender:
         self._told = 0  # refused events that a flush has told of
         self._flush_subject = flush_subject(settings.namespace, settings.trial)
         self._flush_denied = ""
+        self._deaf = False  # acknowledgements may not be received, which the server says once for a connection
         self._looked = float("-inf")  # when it looked for leftovers
         self._loop = _Loop()
         asyncio.set_event_loop(self._loop)
@@ -83,12 +85,29 @@ class Sender:
         self._loop.call_soon_threadsafe(self._ending.set)
 
     def call(self, work: Coroutine[Any, Any, NotPersisted | None], timeout: float) -> NotPersisted | None:
-        """Has work done in the loop, and waits for it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Has work done in the loop, and waits for it.
+
+        The caller never holds a lock that the loop takes, as it would with the library's futures: a signal's handler
+        could interrupt it there, and wait for the loop as well.
+        """
+        tasks: list[asyncio.Task[NotPersisted | None]] = []
+        done = threading.Lock()
+        done.acquire()
+
+        def begin() -> None:
+            tasks.append(self._loop.create_task(work))
+            tasks[0].add_done_callback(lambda _: done.release())
+
         try:
-            return future.result(timeout)
-        except futures.TimeoutError:
+            self._loop.call_soon_threadsafe(begin)
+        except RuntimeError:  # the loop is closed
+            work.close()
+            return NotPersisted(events=self._outbox.waiting(), cause="delivery has ended")
+        if not done.acquire(timeout=min(timeout, threading.TIMEOUT_MAX)):
             return NotPersisted(events=self._outbox.waiting(), cause="the connection hangs")
+        if tasks[0].cancelled():
+            return NotPersisted(events=self._outbox.waiting(), cause="delivery has ended")
+        return tasks[0].result()
 
     def reason(self) -> str:
         """Says why something is not delivered."""
@@ -128,15 +147,24 @@ class Sender:
         except Exception as err:  # also of what reads credentials; the next attempt may find them mended
             self._trouble = f"{redact(server)}: {_plain(err)}"
             return False
+        ending = asyncio.ensure_future(ended.wait())
         try:
             await self._use(client)
-            await ended.wait()
+            # nats-py calls back only when all that was written is through, which never is when the connection hangs.
+            while not (ending.done() or client.is_closed):
+                await asyncio.wait({ending}, timeout=_LOOK)
+            abort(client)
+        except Exception as err:  # it broke at once
+            self._trouble = f"{redact(server)}: {_plain(err)}"
+            abort(client)
         finally:
+            ending.cancel()
             self._lose()
         return True
 
     async def _use(self, client: Client) -> None:
         self._inbox = client.new_inbox()
+        self._deaf = False
         await client.subscribe(self._inbox + ".*", cb=self._answered)
         for lane in self._lanes.values():
             lane.reopen()
@@ -157,17 +185,19 @@ class Sender:
         self._wake.set()
 
     def _server_says(self, err: Exception) -> None:
-        text = str(err)
-        if "permissions violation" not in text.lower():
-            self._trouble = _plain(err)
+        text = str(err).lower()  # as nats-py has already made it
+        if "permissions violation" not in text:
+            if self._client is not None:  # else who connects hears it as well, and knows from which server
+                self._trouble = _plain(err)
             return
-        if self._inbox and self._inbox in text:
+        if self._inbox and self._inbox.lower() in text:
+            self._deaf = True
             for lane in self._lanes.values():
                 lane.denied = f"not permitted to receive acknowledgements on {self._inbox}.*"
         for lane in self._lanes.values():
-            if lane.subject in text:
+            if lane.subject.lower() in text:
                 lane.denied = f"not permitted to publish to {lane.subject}"
-        if self._flush_subject in text:
+        if self._flush_subject.lower() in text:
             self._flush_denied = f"not permitted to publish to {self._flush_subject}"
         self._wake.set()
 
@@ -311,7 +341,8 @@ class Sender:
         """Delivers everything, and the mark of the run's end; gives what is not persisted."""
         self._looked = float("-inf")  # what children left is delivered as well
         self._own.closing = True
-        self._own.reopen()
+        if not self._deaf:
+            self._own.reopen()
         self._wake.set()
         while time.monotonic() < deadline and not all(lane.complete() or lane.denied for lane in self._lanes.values()):
             await asyncio.sleep(_POLL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from ._errors import ConfigError
@@ -12,7 +13,11 @@ from ._subject import check_namespace, check_trial
 #: Where Kubernetes tells a pod its namespace.
 NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-_SCHEMES = ("nats", "tls", "ws", "wss")
+# By hand, because it is slow to import urllib, and what a thread imports while another forks the child never has.
+_URL = re.compile(
+    r"(?:nats|tls|wss?)://(?:[^/?#\s]*@)?(?:\[[0-9a-f:.%]+\]|[^\[\]/?#@:\s]+)(?::(?P<port>[0-9]{0,5}))?(?:[/?#].*)?",
+    re.I,
+)
 _UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
 
@@ -84,20 +89,14 @@ def _pod_namespace() -> str:
 
 def _servers(servers: str | list[str] | tuple[str, ...]) -> list[str]:
     """Takes a list of URLs apart. Errors never repeat what may hold a password."""
-    from urllib.parse import urlsplit  # not needed by those who only import this package
-
     parts = servers.split(",") if isinstance(servers, str) else list(servers)
     urls = []
     for part in (part.strip() for part in parts):
         if not part:
             continue
         url = part if "://" in part else "nats://" + part
-        try:
-            split = urlsplit(url)
-            good = split.scheme in _SCHEMES and bool(split.hostname) and split.port != 0
-        except ValueError:
-            good = False
-        if not good:
+        match = _URL.fullmatch(url)
+        if match is None or not 0 < int(match["port"] or 4222) < 1 << 16:
             raise ConfigError(f"server {redact(part)} is no NATS URL like nats://host:4222")
         urls.append(url)
     if not urls:
