@@ -186,6 +186,8 @@ func TestDrainSetsAside(t *testing.T) {
 		says  string
 	}{
 		{"too large, and it may be stored", all(withEvents(1, 1), big, withEvents(3, 3)), nil, []string{"1:1", "3:3"}, "it holds what can never be delivered"},
+		// Who split it would report its first events twice, if the stream holds the whole.
+		{"too large, of several events", all(withEvents(1, 1), withEvents(2, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)), nil, []string{"1:1"}, "it holds what can never be delivered"},
 		{"damaged", all(withEvents(1, 1), withEvents(2, 2)), func(t testing.TB, dir, name string) { damage(t, dir, name, 150) }, []string{"2:2"}, "it is damaged"},
 		{"damaged, nothing to send", all(withEvents(1, 1), withEvents(2, 2), note(func(s *spool.Segment) error { return s.Settle(2) })), func(t testing.TB, dir, name string) { damage(t, dir, name, 150) }, nil, "it is damaged"},
 		{"a bad header", all(withEvents(1, 1)), func(t testing.TB, dir, name string) { damage(t, dir, name, 30) }, nil, "not a spool file"},

@@ -63,9 +63,12 @@ func TestIDUsedTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeAtEnd(t, second)
+	// Each sends its events before it closes, so that both mark the run's end with a message of its own.
 	report(t, first, 0, 5)
+	eventually(t, "the first is stored", func() bool { return first.Stats().Stored == 5 })
 	closeNow(t, first)
 	report(t, second, 100, 105)
+	eventually(t, "the second is in conflict", func() bool { return second.Stats().Conflicting == 5 })
 	err = second.Close(t.Context())
 	var lost *UndeliveredError
 	if !errors.As(err, &lost) || lost.Events != 5 || lost.Conflicting != 5 || !errors.Is(err, ErrDuplicateID) {

@@ -123,8 +123,11 @@ func (s *spooling) create(size int) (*spool.Segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.index++
-	return folder.Create(s.description, s.index, size)
+	made, err := folder.Create(s.description, s.index+1, size)
+	if err == nil {
+		s.index++
+	}
+	return made, err
 }
 
 // fail says once why events are in memory only.

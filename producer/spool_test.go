@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -284,5 +285,63 @@ func TestUnsettledBelow(t *testing.T) {
 	}
 	if got := p.lost(1, 3); got != 0 {
 		t.Errorf("%d are lost", got)
+	}
+}
+
+// splitLot is a file that is full, with one message of three events, of which a producer has just split the last two off.
+func splitLot(t *testing.T, spoil func(*lot)) (p *Producer, l *lot, first, rest batch) {
+	t.Helper()
+	folder, err := spool.Open(t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segment, err := folder.Create(spool.Description{Namespace: "default", Trial: "my-trial", Producer: deadID}, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = &lot{Segment: segment}
+	t.Cleanup(func() { _ = l.Close() })
+	p = &Producer{}
+	p.spool = spooling{log: slog.New(slog.DiscardHandler), lots: []*lot{l}}
+	var whole batch
+	for value := range 3 {
+		l.AppendEvent(1, lineOf(value))
+		whole.body = append(whole.body, lineOf(value)...)
+		whole.events++
+	}
+	whole.number, whole.lot, p.buffer.number = 1, l, 1
+	l.hold()
+	if spoil != nil {
+		spoil(l)
+	}
+	m := &message{batch: whole}
+	p.split(m)
+	return p, l, m.batch, p.buffer.cut[0]
+}
+
+// A file is kept as long as one half of a message is not settled.
+func TestSpoolKeepsBothHalves(t *testing.T) {
+	p, l, first, rest := splitLot(t, nil)
+	p.noteSettled(first, true)
+	c := contentOf(t, filepath.Dir(l.Path()), filepath.Base(l.Path()))
+	if messages, events := c.Unsettled(); messages != 1 || events != rest.events {
+		t.Errorf("%+v", c.Messages)
+	}
+	p.noteSettled(rest, true)
+	if files := filesIn(t, filepath.Dir(l.Path())); len(files) != 0 {
+		t.Errorf("left: %v", files)
+	}
+}
+
+// Nobody may deliver a file that does not know of a split: it would send the whole under the number of its first half.
+func TestSpoolSplitThatCannotBeNoted(t *testing.T) {
+	p, l, first, rest := splitLot(t, func(l *lot) { _ = l.Close() })
+	if files := filesIn(t, filepath.Dir(l.Path())); len(files) != 1 || !strings.HasSuffix(files[0], ".aside") {
+		t.Fatalf("in the spool: %v", files)
+	}
+	p.noteSettled(first, true)
+	p.noteSettled(rest, true)
+	if files := filesIn(t, filepath.Dir(l.Path())); len(files) != 0 {
+		t.Errorf("left: %v", files)
 	}
 }

@@ -73,8 +73,7 @@ func newSpoolListCommand(a *app) *cobra.Command {
 		Short: "List the files of a spool, and what of them is not delivered",
 		Long: `List the files of a spool: of which trial and producer they are, and how many events the stream has not acknowledged. A file
 is live while the process that writes or delivers it lives; what is left behind the next start, or spool send, delivers; what
-is aside holds something that can never be delivered, and nobody touches it. What a live process is just writing may look
-torn.`,
+is aside holds something that can never be delivered, and nobody touches it.`,
 		Example: `  katib-stream spool ls /spool
   katib-stream spool ls /spool -o json`,
 		RunE: func(_ *cobra.Command, args []string) error {

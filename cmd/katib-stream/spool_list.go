@@ -91,6 +91,8 @@ func inspect(folder *spool.Folder, file spool.File) (spoolFile, error) {
 	}
 	f.Namespace, f.Trial, f.Producer = content.Description.Namespace, content.Description.Trial, content.Description.Producer
 	f.Messages, f.Events = content.Unsettled()
-	f.Torn, f.Damaged = content.Torn, content.Damaged
+	if !held { // what a living process is just writing can look like either
+		f.Torn, f.Damaged = content.Torn, content.Damaged
+	}
 	return f, nil
 }

@@ -93,6 +93,15 @@ func TestWritesVectors(t *testing.T) {
 	}
 }
 
+// A record is the same wherever it is written, over a torn end, too.
+func TestPutRecordOverARest(t *testing.T) {
+	room := bytes.Repeat([]byte{0xff}, recordBytes(len(line(10))))
+	putRecord(room, kindEvent, 7, []byte(line(10)))
+	if !bytes.Equal(room, raw(kindEvent, 7, []byte(line(10)))) {
+		t.Errorf("%q", room)
+	}
+}
+
 // What is appended to a full segment, and to one that takes no more events, is as good as what lies in the page.
 func TestNotesGrowTheFile(t *testing.T) {
 	s := create1(t, openFolder(t, 0), 1)
