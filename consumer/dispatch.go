@@ -50,7 +50,7 @@ func newDispatcher(c *Consumer) *dispatcher {
 }
 
 // dispatch hands messages to the workers, when there is room for them. They are kept in progress from now on. It returns
-// an error only when ctx ends; what is not handed over then is left for redelivery.
+// an error only when ctx ends while there is none; what is not handed over then is left for redelivery.
 func (d *dispatcher) dispatch(ctx context.Context, s *session, batch []jetstream.Msg) error {
 	parts := d.place(s, batch)
 	for w, part := range parts {
@@ -59,7 +59,7 @@ func (d *dispatcher) dispatch(ctx context.Context, s *session, batch []jetstream
 	var err error
 	for w, part := range parts {
 		if err == nil {
-			err = d.room.Acquire(ctx, part.bytes)
+			err = d.acquire(ctx, part.bytes)
 		}
 		if err != nil {
 			d.drop(part)
@@ -69,6 +69,15 @@ func (d *dispatcher) dispatch(ctx context.Context, s *session, batch []jetstream
 		w.give(part)
 	}
 	return err
+}
+
+// acquire waits for room until ctx ends. Where there is room it is had even then: what was fetched is better finished than
+// given back, which a server that stops at the same time forgets.
+func (d *dispatcher) acquire(ctx context.Context, bytes int64) error {
+	if d.room.TryAcquire(bytes) {
+		return nil
+	}
+	return d.room.Acquire(ctx, bytes)
 }
 
 // end tells the workers that nothing more comes.

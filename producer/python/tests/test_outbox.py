@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
-from katib_stream import EventTooLarge, InvalidEvent
+from katib_stream import ClosedError, EventTooLarge, InvalidEvent
 from katib_stream._message import decode_events
 from katib_stream._outbox import MAX_LINE, Message, Outbox, leftover
 from katib_stream._spool import Spool
@@ -100,7 +102,7 @@ def test_a_time_out_of_range_is_refused_and_leaves_the_clock_alone() -> None:
     with pytest.raises(InvalidEvent):
         report(outbox, 1, 10**21)
     report(outbox, 2)
-    assert outbox.accepted == 1
+    assert outbox.waiting() == 1
 
 
 def test_an_event_that_no_message_can_carry_is_refused() -> None:
@@ -117,7 +119,7 @@ def test_a_full_buffer_refuses_until_something_is_settled() -> None:
     assert not report(outbox, 3)
     outbox.settled(take_all(outbox)[0], stored=True)
     assert report(outbox, 4)
-    assert outbox.accepted == 3
+    assert outbox.waiting() == 1
 
 
 def test_everything_settled_leaves_no_file(spool: Spool) -> None:
@@ -169,7 +171,7 @@ def test_the_next_file_begins_with_a_new_message(spool: Spool) -> None:
 
 def test_a_prepared_file_is_taken(spool: Spool) -> None:
     outbox = opened(spool)
-    while outbox._segment is not None and not outbox._segment.half_full():
+    while outbox._open.segment is not None and not outbox._open.segment.half_full():
         report(outbox, 1)
     outbox.prepare()
     assert len(os.listdir(spool.folder)) == 2
@@ -246,6 +248,7 @@ def test_the_last_message_is_marked(spool: Spool) -> None:
     report(outbox, 1)
     outbox.settled(take_all(outbox)[0], stored=True)
     last = outbox.finish()
+    assert last is not None
     assert (last.number, last.final, last.events) == (2, True, 0)
     outbox.close()
     (left,) = recovered(spool)
@@ -293,14 +296,151 @@ def test_what_a_signal_handler_must_wait_for_is_done_after_the_report(monkeypatc
 
     def interrupted(microseconds: int) -> str:
         monkeypatch.setattr(outbox, "_stamp", stamp)
-        assert outbox.after_append(lambda: done.append(outbox.accepted))
+        assert outbox.after(lambda: done.append(outbox.waiting()))
         assert done == []
         return stamp(microseconds)
 
-    assert not outbox.after_append(lambda: None)
+    assert not outbox.after(lambda: None)
     monkeypatch.setattr(outbox, "_stamp", interrupted)
     report(outbox, 1)
     assert done == [1]
+
+
+def test_what_a_handler_reported_is_not_lost_when_the_interrupted_report_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outbox = opened(None)
+    stamp = outbox._stamp
+
+    def interrupted(microseconds: int) -> str:
+        monkeypatch.setattr(outbox, "_stamp", stamp)
+        report(outbox, 2)
+        return stamp(microseconds)
+
+    monkeypatch.setattr(outbox, "_stamp", interrupted)
+    with pytest.raises(EventTooLarge):
+        outbox.append('{"loss":"' + "9" * MAX_LINE + '"}', None, None)
+    assert values(take_all(outbox)) == ["2"]
+
+
+class InterruptionError(Exception):
+    """What a signal's handler raises."""
+
+
+class Interruption:
+    """Raises before the nth line of the outbox that is run."""
+
+    def __init__(self, place: int) -> None:
+        self.left = place
+
+    def __call__(self, frame: FrameType, event: str, _argument: object) -> Interruption | None:
+        # Not where the lock is taken and given back: Python itself sees to it that no signal comes in between.
+        if not frame.f_code.co_filename.endswith("_outbox.py") or not frame.f_code.co_name.startswith("_"):
+            return self
+        if event == "line" and frame.f_code.co_name != "_catch_up":
+            self.left -= 1
+            if self.left == 0:
+                raise InterruptionError
+        return self
+
+    def report(self, outbox: Outbox, value: float) -> bool:
+        sys.settrace(self)
+        try:
+            return report(outbox, value)
+        except InterruptionError:
+            return False
+        finally:
+            sys.settrace(None)
+
+
+def test_an_exception_anywhere_in_a_report_leaves_each_number_with_one_message(spool: Spool) -> None:
+    """As Ctrl-C may raise one, while messages end."""
+    interrupted, place = True, 0
+    while interrupted:
+        place += 1
+        outbox = opened(spool, batch_bytes=100)
+        interruption = Interruption(place)
+        accepted = [str(value) for value in range(6) if interruption.report(outbox, value)]
+        interrupted = interruption.left <= 0
+        taken = take_all(outbox)
+        assert len({message.number for message in taken}) == len(taken), place
+        assert [value for value in values(taken) if value in accepted] == accepted, place
+        assert len(values(taken)) == len(set(values(taken))), place
+        for message in taken:
+            outbox.settled(message, stored=True)
+        outbox.close()
+        assert os.listdir(spool.folder) == [], place
+    assert place > 60
+
+
+def test_a_wave_is_what_was_accepted_before_it() -> None:
+    outbox = opened(None)
+    report(outbox, 1)
+    wave = outbox.begin_wave()
+    report(outbox, 2)
+    first, second = take_all(outbox)
+    outbox.settled(second, stored=True)
+    assert not outbox.settled_upto(wave.number)
+    outbox.settled(first, stored=True)
+    assert outbox.settled_upto(wave.number)
+    assert (wave.stored, outbox.stored) == (1, 2)
+    outbox.end_wave(wave)
+
+
+def test_the_rest_of_a_split_belongs_to_the_wave_of_the_whole() -> None:
+    outbox = opened(None)
+    for value in range(2):
+        report(outbox, value)
+    wave = outbox.begin_wave()
+    message = outbox.take()
+    assert message is not None
+    assert outbox.split(message)
+    outbox.settled(message, stored=True)
+    assert not outbox.settled_upto(wave.number)
+    assert outbox.waiting(wave.number) == 1
+    rest = outbox.take()
+    assert rest is not None
+    outbox.settled(rest, stored=True)
+    assert (wave.stored, rest.number) == (2, 2)
+    assert outbox.settled_upto(wave.number)
+
+
+def test_a_split_that_cannot_be_noted_hides_the_file(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = opened(spool)
+    for value in range(2):
+        report(outbox, value)
+    outbox.cut()
+    message = outbox.take()
+    assert message is not None
+    monkeypatch.setattr(spool, "note", lambda *_: False)
+    assert outbox.split(message)
+    (name,) = os.listdir(spool.folder)
+    assert name.endswith(".aside")
+    for half in (message, *take_all(outbox)):
+        outbox.settled(half, stored=True)
+    outbox.close()
+    assert os.listdir(spool.folder) == []
+
+
+def test_nothing_is_accepted_after_the_end() -> None:
+    outbox = opened(None)
+    report(outbox, 1)
+    assert outbox.finish() is None
+    outbox.settled(take_all(outbox)[0], stored=True)
+    assert outbox.finish() is not None
+    with pytest.raises(ClosedError):
+        report(outbox, 2)
+
+
+def test_the_numbers_of_a_long_run() -> None:
+    outbox = opened(None)
+    for value in range(300):
+        report(outbox, value)
+        (message,) = take_all(outbox)
+        assert message.number == value + 1
+        outbox.settled(message, stored=True)
+    assert len(outbox._cut) < 100
+    assert outbox.idle()
 
 
 def test_threads_share_an_outbox(spool: Spool) -> None:

@@ -35,3 +35,7 @@ __all__ = [
     "flush",
     "report_metrics",
 ]
+
+for _name in __all__:
+    if hasattr(globals()[_name], "__qualname__"):
+        globals()[_name].__module__ = __name__  # where they are imported from, and not where they are written

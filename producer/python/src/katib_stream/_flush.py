@@ -57,7 +57,7 @@ async def ask(
             if asked.status != "pending":
                 return asked
             heard = time.monotonic()
-            trouble = "no consumer has persisted everything yet"
+            trouble = "no consumer has said yet that everything is in Katib DB"
             if heard - now >= 1:
                 pause = _FIRST_PAUSE
         else:
@@ -83,7 +83,9 @@ async def _once(
         await asyncio.wait({asking}, timeout=_LOOK)
     try:
         answer = asking.result()
-    except (errors.Error, OSError, asyncio.TimeoutError):
+    except (errors.TimeoutError, asyncio.TimeoutError):  # somebody took the question
+        return Persisted("pending")
+    except (errors.Error, OSError):
         return "no consumer answers"
     headers = answer.headers or {}
     code = headers.get("Nats-Service-Error-Code", "")

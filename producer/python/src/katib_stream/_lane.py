@@ -60,8 +60,9 @@ def read_answer(data: bytes, headers: dict[str, str] | None) -> Answer:
 class Lane:
     """The messages of one outbox in flight. It belongs to the delivery thread."""
 
-    def __init__(self, outbox: Outbox, namespace: str, trial: str, *, leftover: bool) -> None:
+    def __init__(self, outbox: Outbox, namespace: str, trial: str, *, leftover: bool, path: str = "") -> None:
         self.outbox = outbox
+        self.path = path  # of the file that a dead process left
         self.subject = str(Subject(namespace, trial, outbox.producer))
         self.leftover = leftover
         self.closing = leftover  # nothing is added any more
@@ -111,15 +112,12 @@ class Lane:
 
     def _last(self) -> Message | None:
         """Gives what is left, and when all of it is settled the mark of the run's end: who sees that, sees all."""
-        if self.outbox.cut() == 0:  # a run in which nothing was accepted has no end to mark
-            self.ended = True
-            return None
-        if self.outbox.batches():
-            return self.outbox.take()
-        if self._in_flight:
-            return None
-        self.ended = True
-        return self.outbox.finish()
+        self.outbox.cut()
+        message = self.outbox.take()
+        if message is None and not self._in_flight:
+            message = self.outbox.finish()
+            self.ended = self.outbox.ended
+        return message
 
     def keeps_up(self) -> bool:
         """Says whether what is cut now goes out now."""

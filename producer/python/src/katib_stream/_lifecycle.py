@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+
+from . import _segment
 
 if TYPE_CHECKING:
     from ._reporter import Reporter
@@ -90,7 +93,8 @@ def _close_all() -> None:
 
 
 def _at_exit() -> None:
-    _close_all()
+    with contextlib.suppress(KeyboardInterrupt):  # who does not want to wait has been told what is left
+        _close_all()
     if _process.failed:
         _exit_now()
 
@@ -122,7 +126,7 @@ def _install_sigterm() -> None:
 def _on_sigterm(number: int, frame: Any) -> None:
     for reporter in list(_process.reporters.values()):
         # In the middle of a report the delivery thread would wait for the report, and the report for us.
-        if reporter._interrupt().after_append(lambda: _on_sigterm(number, frame)):
+        if reporter._outbox.after(lambda: _on_sigterm(number, frame)):
             return
     if callable(_process.previous):
         _settle_all()
@@ -167,6 +171,7 @@ def _in_child() -> None:
     _process.crippled = _process.crippled or _process.importing not in (0, threading.get_ident())
     _process.failed = _process.settling = _process.terminated = False
     _process.closing = 0
+    _segment.close_all()
     for reporter in list(_process.reporters.values()):
         reporter._forked()
 

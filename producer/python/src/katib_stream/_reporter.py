@@ -92,8 +92,8 @@ class Reporter:
         self._transport = transport
         self._silent = self._is_silent()
         self._closed = False
-        self._dropped = 0  # events that were refused because the buffer was full
-        self._full = False  # the last one was
+        self._told = 0  # dropped events that a flush has told of
+        self._full = False  # the last event found no room
         self._begin()
         _lifecycle.register(self)
 
@@ -196,7 +196,7 @@ class Reporter:
         pause = threading.Event()
         while not self._outbox.append(text, number, given):
             if monotonic() >= deadline:
-                self._dropped += 1
+                self._outbox.dropped += 1
                 if not self._full:
                     say(f"the buffer is full, and events are dropped: {self._reason()}")
                 self._full = True
@@ -218,7 +218,7 @@ class Reporter:
         """
         if self._delivery is None:
             return
-        dropped, self._dropped = self._dropped, 0
+        dropped, self._told = self._outbox.dropped - self._told, self._outbox.dropped
         try:
             self._delivery.flush(timeout)
         except NotPersisted as left:
@@ -253,7 +253,7 @@ class Reporter:
     def _tell(self, left: NotPersisted | None) -> None:
         outbox = self._outbox
         undelivered = outbox.waiting()
-        gone = self._dropped + outbox.refused
+        gone = outbox.dropped + outbox.refused
         if undelivered:
             what = f"{_events(undelivered)} of trial {self.trial} {_are(undelivered)} not delivered"
             say(f"{what} ({self._reason()}); {self._where()}")
@@ -272,9 +272,6 @@ class Reporter:
         text = f"the next start delivers them from {folder}, or `katib-stream spool send {folder}`"
         return f"{text}; {_events(lost)} in memory only {_are(lost)} lost" if lost else text
 
-    def _interrupt(self) -> Outbox:
-        return self._outbox
-
     def _settle(self, timeout: float) -> None:
         """Waits until the stream has what was accepted, without ending anything."""
         if self._delivery is not None and not self._closed:
@@ -282,10 +279,9 @@ class Reporter:
 
     def _forked(self) -> None:
         """Makes the copy in a fork's child a producer of its own. What the parent has not sent remains the parent's."""
-        self._outbox.forget()
         # The loop and its sockets are the parent's as well: they must not even be collected here.
         _lifecycle.keep(self._delivery)
-        self._dropped = 0
+        self._told = 0
         self._full = False
         self._begin()
 

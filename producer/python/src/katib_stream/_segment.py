@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import stat
 from zlib import crc32
 
 from ._format import EVENT, FINAL, FRAME, HALVES, HEADER, MAGIC, MARK, SETTLED, SPLIT, align
@@ -21,12 +22,29 @@ except ImportError:  # no spool on this system, only memory
 
 _GROWTH = 64 << 10  # bytes
 
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
 _frame = FRAME.pack
 
 
 def event_mark(number: int) -> bytes:
     """Gives how the record of an event of this message begins, for :meth:`Segment.append`."""
     return MARK.pack(EVENT, number)
+
+
+# What is open in this process, for a fork's child to close: a lock is given up when all copies of the file are closed.
+_open: set[int] = set()
+
+
+def close_all() -> None:
+    """Closes the files that a fork's child has inherited, which go on being its parent's."""
+    for fd in list(_open):
+        _close(fd)
+
+
+def _close(fd: int) -> None:
+    _open.discard(fd)
+    os.close(fd)
 
 
 class Segment:
@@ -40,7 +58,6 @@ class Segment:
         self.fd = fd
         self.offset = offset  # where the next record begins
         self.size = os.fstat(fd).st_size
-        self.messages = 0  # cut and not settled; kept by the outbox
         self.aside = False  # holds what can never be delivered
         self._map: mmap.mmap | None = None
 
@@ -59,10 +76,10 @@ class Segment:
         body = mark + line
         begin = self.offset
         end = (begin + 15 + len(body)) & ~7
-        if end > self.size:
+        if end > self.size or self._map is None:
             return False
         # The whole record in one copy: when the process dies in the middle of it, the checksum tells.
-        self._map[begin : begin + 8 + len(body)] = _frame(len(body), crc32(body)) + body  # type: ignore[index]
+        self._map[begin : begin + 8 + len(body)] = _frame(len(body), crc32(body)) + body
         self.offset = end
         return True
 
@@ -104,53 +121,63 @@ class Segment:
     def close(self) -> None:
         """Gives the lock back. What was not removed is for the next process."""
         self.close_map()
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        if self.fd in _open:
+            _close(self.fd)
 
     def remove(self) -> None:
-        """Removes the file, or renames it when it holds what can never be delivered, and closes it."""
+        """Removes the file, or sets it aside when it holds what can never be delivered, and closes it."""
         try:
             if self.aside:
-                os.rename(self.path, self.path + ".aside")
+                self.hide()
             else:
                 os.unlink(self.path)
         finally:
             self.close()
 
+    def hide(self) -> None:
+        """Renames the file, so that nobody delivers it. Raises OSError."""
+        if not self.path.endswith(".aside"):
+            os.rename(self.path, self.path + ".aside")
+            self.path += ".aside"
+
 
 def create(path: str, size: int, description: dict[str, str]) -> Segment:
-    """Makes a segment of `size` bytes, locked. Raises OSError, also when the disk is full."""
+    """Makes a segment of `size` bytes, locked and mapped. Raises OSError, also when the disk is full."""
     text = json.dumps(description, separators=(",", ":")).encode()
     header = HEADER.pack(MAGIC, len(text), crc32(text)) + text
     temporary = path + ".tmp"
     fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+    _open.add(fd)
     try:
         if not lock(fd):
             raise BlockingIOError(f"lock {temporary}: somebody else holds it")
         _allocate(fd, 0, max(size, align(len(header))))
         os.pwrite(fd, header, 0)
+        made = Segment(path, fd, align(len(header)))
+        made.open_map()
         os.rename(temporary, path)
     except BaseException:
-        os.close(fd)
+        _close(fd)
         _unlink(temporary)
         raise
-    return Segment(path, fd, align(len(header)))
+    return made
 
 
 def claim(path: str) -> Segment | None:
     """Opens a segment that a dead process left; None when somebody else has it, or it is gone. Raises OSError."""
     try:
-        fd = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        # A link would lead out of the folder, and a pipe would wait for somebody to write.
+        fd = os.open(path, os.O_RDWR | _SAFELY)
     except FileNotFoundError:
         return None
+    _open.add(fd)
     try:
-        if lock(fd) and _is_at(path, fd):
+        if stat.S_ISREG(os.fstat(fd).st_mode) and lock(fd) and _is_at(path, fd):
             return Segment(path, fd, 0)
     except BaseException:
-        os.close(fd)
+        _close(fd)
         raise
-    os.close(fd)
+    _close(fd)
     return None
 
 

@@ -11,7 +11,7 @@ import random
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from nats import errors
 
@@ -27,16 +27,21 @@ from ._spool import Spool
 from ._subject import flush_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
+
+    from ._content import Content
+    from ._segment import Segment
 
 #: How old an event becomes at most before it is sent, in seconds.
 BATCH_WAIT = 0.1
 #: How long the end of the process waits, when everything is stored, for a consumer that does not answer, in seconds.
 PATIENCE = 2.0
 
+_LEFTOVERS_AT_ONCE = 4  # files
+_GRACE = 1.0  # seconds that what others left has when everything of our own is through
 _LEFTOVERS_EVERY = 10.0  # seconds between looks for what processes left that died meanwhile
 _QUIET = 2.0  # seconds that delivery may be stuck before that is said
 _FIRST_PAUSE, _MAX_PAUSE = 0.1, 2.0  # seconds between attempts to connect
@@ -65,8 +70,12 @@ class Sender:
         self._flush_subject = flush_subject(settings.namespace, settings.trial)
         self._flush_denied = ""
         self._deaf = False  # acknowledgements may not be received, which the server says once for a connection
-        self._looked = float("-inf")  # when it looked for leftovers
+        self._look_at = float("-inf")  # when to look for what others left
+        self._leftovers: Iterator[tuple[Segment, Content]] = iter(())
+        self._more = False  # there may be more of it
         self._loop = _Loop()
+        # What nats-py's own tasks end with when a connection breaks; that it broke is seen, and said, elsewhere.
+        self._loop.set_exception_handler(lambda _loop, _context: None)
         asyncio.set_event_loop(self._loop)
         self._wake = asyncio.Event()
         self._ending = asyncio.Event()
@@ -260,21 +269,29 @@ class Sender:
             lane.failed(message, _plain(err), time.monotonic())
 
     def _look_for_leftovers(self, now: float) -> None:
-        if self._spool is None or now - self._looked < _LEFTOVERS_EVERY:
+        """Takes up a few files at a time: each is open, and its messages are in memory."""
+        if self._spool is None or self._client is None:
             return
-        self._looked = now
-        found = 0
-        for segment, content in self._spool.leftovers():
-            of = content.description
-            outbox = leftover(of["producer"], self._spool, segment, content.messages)
-            if not outbox.batches():
-                self._spool.remove(segment)
-                continue
-            self._named += 1
-            self._lanes[str(self._named)] = Lane(outbox, of["namespace"], of["trial"], leftover=True)
-            found += outbox.waiting()
-        if found:
-            say(f"{found} events that a process left behind in {self._spool.folder} are being delivered")
+        if now >= self._look_at:
+            self._look_at = now + _LEFTOVERS_EVERY
+            self._leftovers = self._spool.leftovers()
+            self._more = True
+        while self._more and len(self._lanes) <= _LEFTOVERS_AT_ONCE:
+            found = next(self._leftovers, None)
+            self._more = found is not None
+            if found is not None:
+                self._take_up(self._spool, *found)
+
+    def _take_up(self, spool: Spool, segment: Segment, content: Content) -> None:
+        of = content.description
+        outbox = leftover(of["producer"], spool, segment, content.messages)
+        if not outbox.batches():
+            spool.remove(segment)
+            return
+        self._named += 1
+        self._lanes[str(self._named)] = Lane(outbox, of["namespace"], of["trial"], leftover=True, path=segment.path)
+        events = "1 event" if outbox.waiting() == 1 else f"{outbox.waiting()} events"
+        say(f"delivering {events} of trial {of['trial']} that a process left behind in {spool.folder}")
 
     def _drop_complete(self) -> None:
         for name, lane in list(self._lanes.items()):
@@ -282,7 +299,7 @@ class Sender:
                 continue
             if lane.denied and self._spool is not None:
                 say(f"what a process left of another producer stays in the spool: {lane.denied}")
-                self._spool.skip(lane.outbox.producer)
+                self._spool.skip(lane.path)
             elif not lane.complete():
                 continue
             lane.outbox.close()
@@ -290,7 +307,7 @@ class Sender:
 
     def _tell(self, now: float) -> None:
         """Says once that delivery is stuck, and once that it goes again."""
-        if not ((self._client is None or self._own.stuck) and self._outbox.waiting()):
+        if self._outbox.idle() or not (self._client is None or self._own.stuck):
             if self._said:
                 say("delivery goes again")
             self._said = False
@@ -310,19 +327,25 @@ class Sender:
 
     async def flush(self, deadline: float, patience: float) -> NotPersisted | None:
         """Waits until what was accepted is persisted; gives what is not."""
-        number = self._outbox.cut()
-        await self.settle(deadline)
-        refused, self._told = self._outbox.refused - self._told, self._outbox.refused
-        if not self._outbox.settled_upto(number):
-            return NotPersisted(events=self._outbox.waiting(number), refused=refused, cause=self.reason())
-        if not self._outbox.stored:
-            return NotPersisted(refused=refused) if refused else None
+        wave = self._outbox.begin_wave()
+        try:
+            await self.settle(deadline)
+            refused, self._told = self._outbox.refused - self._told, self._outbox.refused
+            if not self._outbox.settled_upto(wave.number):
+                return NotPersisted(events=self._outbox.waiting(wave.number), refused=refused, cause=self.reason())
+            if not wave.stored:
+                return NotPersisted(refused=refused) if refused else None
+            return await self._ask(wave.stored, refused, deadline, patience)
+        finally:
+            self._outbox.end_wave(wave)
+
+    async def _ask(self, number: int, refused: int, deadline: float, patience: float) -> NotPersisted | None:
         self._flush_denied = ""
         answer = await ask(
             lambda: self._client,
             self._flush_subject,
             self._outbox.producer,
-            self._outbox.stored,
+            number,
             deadline=deadline,
             patience=patience,
             denied=lambda: self._flush_denied,
@@ -330,7 +353,8 @@ class Sender:
         cause = answer.trouble
         if answer.status == "deleted":
             cause = "the trial was deleted, and its reports with it"
-        missing = 0 if self._outbox.refused else answer.missing  # a message that was given up is missing, too
+        # Missing are also messages that were given up, and younger ones below the rest of a message that was split.
+        missing = 0 if self._outbox.refused else max(0, answer.missing - self._outbox.below(number))
         if answer.status == "missing":
             missing = max(1, missing)
         if cause or refused or answer.dead_letters or missing:
@@ -339,16 +363,21 @@ class Sender:
 
     async def close(self, deadline: float) -> NotPersisted | None:
         """Delivers everything, and the mark of the run's end; gives what is not persisted."""
-        self._looked = float("-inf")  # what children left is delivered as well
+        self._look_at = float("-inf")  # what children left is delivered as well
         self._own.closing = True
         if not self._deaf:
             self._own.reopen()
         self._wake.set()
-        while time.monotonic() < deadline and not all(lane.complete() or lane.denied for lane in self._lanes.values()):
-            await asyncio.sleep(_POLL)
+        await self._until(deadline, lambda: self._own.complete() or bool(self._own.denied))
         left = await self.flush(deadline, patience=PATIENCE)
+        # What others left is for the next start, if it takes long.
+        await self._until(min(deadline, time.monotonic() + _GRACE), lambda: len(self._lanes) == 1 and not self._more)
         # Who may not ask whether it is persisted did not want to know.
         return None if self._flush_denied and self._own.complete() else left
+
+    async def _until(self, deadline: float, done: Callable[[], bool]) -> None:
+        while time.monotonic() < deadline and not done():
+            await asyncio.sleep(_POLL)
 
 
 def import_all(settings: Settings) -> None:

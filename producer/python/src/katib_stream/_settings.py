@@ -18,7 +18,9 @@ _URL = re.compile(
     r"(?:nats|tls|wss?)://(?:[^/?#\s]*@)?(?:\[[0-9a-f:.%]+\]|[^\[\]/?#@:\s]+)(?::(?P<port>[0-9]{0,5}))?(?:[/?#].*)?",
     re.I,
 )
-_UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+_SIZE = re.compile(r"([0-9]+) *(?:([KMGT])i?)?B?", re.I)
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ms|s|m|)")
+_LENGTHS = {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}
 
 
 class Settings:
@@ -89,6 +91,8 @@ def _pod_namespace() -> str:
 
 def _servers(servers: str | list[str] | tuple[str, ...]) -> list[str]:
     """Takes a list of URLs apart. Errors never repeat what may hold a password."""
+    if not isinstance(servers, (str, list, tuple)):
+        raise ConfigError("servers is neither a text with URLs nor a list of them")
     parts = servers.split(",") if isinstance(servers, str) else list(servers)
     urls = []
     for part in (part.strip() for part in parts):
@@ -112,24 +116,24 @@ def redact(url: str) -> str:
 
 
 def _bytes(name: str, text: str, default: int) -> int:
+    """Reads a number of bytes, as the flags of katib-stream have it: 512MiB, 10G, or plain bytes."""
     if not text:
         return default
-    digits = text.strip().upper().rstrip("BIKMG")
-    unit = _UNITS.get(text.strip().upper()[len(digits) :])
-    if unit is None or not digits.isdigit() or int(digits) == 0:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0:
         raise ConfigError(f"{name} is {text!r}, no number of bytes above 0, like 268435456 or 256MiB")
-    return int(digits) * unit
+    exponent = "KMGT".index(match[2].upper()) + 1 if match[2] else 0
+    return int(match[1]) << 10 * exponent
 
 
 def _seconds(name: str, text: str, default: float) -> float:
+    """Reads a length of time: a number of seconds, or like the flags of katib-stream 500ms, 20s and 1m."""
     if not text:
         return default
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) * _LENGTHS[match[2]] if match else -1.0
     if not 0 <= seconds < 1e6:
-        raise ConfigError(f"{name} is {text!r}, no number of seconds from 0 on")
+        raise ConfigError(f"{name} is {text!r}, no length of time from 0 on, like 20 or 20s")
     return seconds
 
 

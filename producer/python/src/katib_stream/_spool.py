@@ -11,9 +11,11 @@ from typing import Callable
 
 from . import _content, _segment
 from ._content import Content
+from ._contract import InvalidEvent
 from ._format import align
 from ._say import say
 from ._segment import Segment
+from ._subject import Subject
 
 #: What all files of the folder may take together, in bytes.
 SPOOL_BYTES = 256 << 20
@@ -34,9 +36,10 @@ class Spool:
         self._names = {"namespace": namespace, "trial": trial}
         self._index = count(1)  # the training thread and the delivery thread both make files
         self._failed = -_RETRY  # when the last file could not be made
+        self._made = False  # a file, ever
         self._warned = False
         self._reported: set[str] = set()  # files that were told of
-        self._skipped: set[str] = set()  # producers whose messages this process may not publish
+        self._skipped: set[str] = set()  # files that this process may not deliver, or cannot remove
 
     def create(self, producer: str, need: int = 0) -> Segment | None:
         """Makes the producer's next file, with room for an event of `need` bytes; None when that does not go."""
@@ -49,14 +52,15 @@ class Spool:
             self._check_bound(size)
             path = os.path.join(self.folder, f"{producer}-{next(self._index)}{_SUFFIX}")
             made = _segment.create(path, size, {**self._names, "producer": producer})
-            made.open_map()
         except (OSError, ValueError) as err:
             self._failed = now
             if not self._warned:
-                say(f"the spool takes no more ({err}); what is reported is kept in memory only")
+                what = "takes no more" if self._made else "cannot be used"
+                say(f"the spool {what} ({err}); what is reported is kept in memory only")
             self._warned = True
             return None
         self._warned = False
+        self._made = True
         return made
 
     def _check_bound(self, size: int) -> None:
@@ -81,13 +85,21 @@ class Spool:
             segment.remove()
         except OSError as err:
             say(f"a file of the spool cannot be removed: {err}")
+            self.skip(segment.path)
             return
         if segment.aside:
-            say(f"what could not be delivered from the spool is kept in {segment.path}.aside")
+            say(f"what could not be delivered from the spool is kept in {segment.path}")
 
-    def skip(self, producer: str) -> None:
-        """Leaves the files of a producer to others."""
-        self._skipped.add(producer)
+    def skip(self, path: str) -> None:
+        """Leaves a file to others."""
+        self._skipped.add(path)
+
+    def hide(self, segment: Segment) -> None:
+        """Has nobody deliver a file that does not say any more what belongs to its messages."""
+        try:
+            segment.hide()
+        except OSError as err:
+            say(f"a file of the spool cannot be set aside: {err}")
 
     def leftovers(self) -> Iterator[tuple[Segment, Content]]:
         """Claims what dead processes left, one file after the other."""
@@ -110,18 +122,22 @@ class Spool:
         return [
             os.path.join(self.folder, name)
             for name in names
-            if name.endswith(_SUFFIX) and name.rpartition("-")[0] not in self._skipped
+            if name.endswith(_SUFFIX) and os.path.join(self.folder, name) not in self._skipped
         ]
 
     def _leftover(self, path: str) -> Iterator[tuple[Segment, Content]]:
         segment = _segment.claim(path)
         if segment is None:
             return
-        with open(segment.fd, "rb", closefd=False) as file:
-            data = file.read()
         try:
-            content = _content.read(data)
-        except _content.BadSegmentError as err:
+            with open(segment.fd, "rb", closefd=False) as file:
+                content = _content.read(file.read())
+            of = content.description
+            Subject(of["namespace"], of["trial"], of["producer"]).check()
+        except OSError:
+            segment.close()
+            raise
+        except (_content.BadSegmentError, InvalidEvent) as err:
             say(f"{path} is no file of the spool: {err}")
             segment.aside = True
             self.remove(segment)
