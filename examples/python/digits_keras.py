@@ -13,7 +13,6 @@ from typing import Any
 import keras
 from sklearn.datasets import load_digits
 
-from katib_stream import flush
 from katib_stream.keras import KatibCallback
 
 
@@ -53,7 +52,6 @@ def main() -> None:
         # Everything that Keras logs, under its names; metrics=["val_accuracy"] would report that alone.
         callbacks=[KatibCallback()],
     )
-    flush()  # so that whoever started this finds all of it in Katib DB
 
 
 if __name__ == "__main__":

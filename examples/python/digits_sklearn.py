@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
-from katib_stream import flush, report_metrics
+from katib_stream import report_metrics
 
 
 def parse() -> argparse.Namespace:
@@ -46,9 +46,7 @@ def main() -> None:
         loss, accuracy = model.loss_, model.score(test_images, test_digits)
         report_metrics({"loss": loss, "accuracy": accuracy}, step=epoch)
         print(f"epoch={epoch} loss={loss} accuracy={accuracy}", flush=True)
-    # The process delivers what it reported when it ends. It waits here because search.py reads the database at once,
-    # past the db-manager, which would wait for it.
-    flush()
+    # The process delivers what it reported when it ends, and waits, as long as it may, until it is in Katib DB.
 
 
 if __name__ == "__main__":
