@@ -60,7 +60,8 @@ proto: ## generate the Go code of Katib's gRPC interface; needs protoc
 		--go-grpc_out=dbmanager/katibapi --go-grpc_opt=paths=source_relative api.proto
 
 fuzz: ## fuzz what a stranger can reach, FUZZTIME (30s) each
-	@for target in schema/FuzzDecodeEvents schema/FuzzDecode schema/FuzzParseSubject internal/spool/FuzzRead; do \
+	@for target in schema/FuzzDecodeEvents schema/FuzzDecode schema/FuzzParseSubject internal/spool/FuzzRead \
+		internal/metricline/FuzzLine internal/metricline/FuzzPairs internal/metricline/FuzzSplitter; do \
 		$(GO) test ./$${target%/*} -run '^$$' -fuzz "^$${target##*/}$$" -fuzztime $(or $(FUZZTIME),30s) || exit 1; done
 
 bench: setup ## measure the consumer beside a bare loop of inserts, in one run

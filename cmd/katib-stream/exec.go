@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -91,7 +92,6 @@ func (o *execOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.spool, "spool", "", "`folder` where what was found survives a crash, or \"none\" (default: katib-stream-spool-<uid> among temporary files)")
 	flags.Var(&o.spoolBytes, "spool-bytes", "size of all files in that folder, at most")
 	flags.DurationVar(&o.flushTimeout, "flush-timeout", 20*time.Second, "how long to wait for delivery when the command has ended")
-	cli.EnvNames(flags, "flush-timeout", "KATIB_STREAM_FLUSH_TIMEOUT", "KATIB_STREAM_EXIT_TIMEOUT")
 	flags.StringVar(&o.undelivered, "on-undelivered", "warn", "when something could not be delivered: warn, or fail with status 1 if the command succeeded")
 	addNATSFlags(flags, &o.nats)
 }
@@ -109,6 +109,9 @@ func (o *execOptions) check() error {
 		return fmt.Errorf("--on-undelivered is %q, neither warn nor fail", o.undelivered)
 	case o.flushTimeout < 0:
 		return fmt.Errorf("--flush-timeout is %v, less than 0", o.flushTimeout)
+	}
+	if err := checkFollowed(o.files); err != nil {
+		return err
 	}
 	if err := schema.ValidateTrial(o.trial); err != nil {
 		return err
@@ -134,7 +137,8 @@ func (o *execOptions) producerConfig(a *app) producer.Config {
 	if folder == "" {
 		folder = spool.DefaultDir()
 	}
-	return producer.Config{Namespace: o.namespace, Trial: o.trial, Spool: folder, SpoolBytes: int64(o.spoolBytes), Logger: a.log}
+	log := slog.New(withoutDisconnects{a.log.Handler()})
+	return producer.Config{Namespace: o.namespace, Trial: o.trial, Spool: folder, SpoolBytes: int64(o.spoolBytes), Logger: log}
 }
 
 // own is a file of this process, where it is one.

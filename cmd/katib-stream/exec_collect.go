@@ -4,16 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/katib-stream/katib-stream/internal/cli"
 	"github.com/katib-stream/katib-stream/internal/metricline"
 	"github.com/katib-stream/katib-stream/producer"
+	"github.com/katib-stream/katib-stream/schema"
 )
 
-// mostShown is how many lines, or names, are shown as examples.
-const mostShown = 3
+const (
+	// mostShown is how many lines are shown as examples; twice as many names are.
+	mostShown = 3
+	// shownOfLine is how much of such a line is shown, in bytes.
+	shownOfLine = 120
+)
 
 // collector reports the metrics in the lines of several streams.
 type collector struct {
@@ -22,6 +27,7 @@ type collector struct {
 	mu         sync.Mutex
 	reader     *metricline.Reader
 	streams    []*metricline.Splitter
+	found      uint64   // events
 	unreadable uint64   // lines
 	examples   []string // of them
 	refused    uint64   // events for which there was no room
@@ -47,24 +53,36 @@ func (c *collector) close() {
 	}
 }
 
+// line reports what is in a line. Of one that is too long it reports nothing: it may be cut in the middle of a value.
 func (c *collector) line(line []byte, whole bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	events, unreadable := c.reader.Line(line)
-	for _, event := range events {
-		switch err := c.producer.Report(c.waiting(), event); {
-		case errors.Is(err, producer.ErrBufferFull):
-			c.refused++
-			c.why, c.full = err, true
-		case err != nil:
-			unreadable = true
-		default:
-			c.full = false
-		}
+	if !whole {
+		events, unreadable = nil, unreadable || len(events) > 0
 	}
-	if unreadable || (!whole && len(events) > 0) {
+	for _, event := range events {
+		unreadable = !c.report(event) || unreadable
+	}
+	if unreadable {
 		c.note(line)
 	}
+}
+
+// report says whether the event can be reported at all.
+func (c *collector) report(event schema.Event) bool {
+	err := c.producer.Report(c.waiting(), event)
+	if errors.Is(err, producer.ErrBufferFull) {
+		c.refused++
+		c.why, c.full = err, true
+		return true
+	}
+	if err != nil {
+		return false
+	}
+	c.found++
+	c.full = false
+	return true
 }
 
 // waiting lets the first report wait for room. When that was in vain the next ones do not, so that the command goes on.
@@ -78,16 +96,15 @@ func (c *collector) waiting() context.Context {
 }
 
 func (c *collector) note(line []byte) {
-	const shown = 120
 	c.unreadable++
 	if len(c.examples) == mostShown {
 		return
 	}
-	text := cli.Printable(string(line[:min(len(line), shown)]))
-	if len(line) > shown {
+	text := string(line[:min(len(line), shownOfLine)])
+	if len(line) > shownOfLine {
 		text += "…"
 	}
-	c.examples = append(c.examples, fmt.Sprintf("%q", text))
+	c.examples = append(c.examples, strconv.Quote(text))
 }
 
 // dropped is how many events there was no room for.
@@ -98,22 +115,23 @@ func (c *collector) dropped() uint64 {
 }
 
 // summary says what was not found, and what could not be read.
-func (c *collector) summary(o execOptions) (lines []string) {
+func (c *collector) summary() (lines []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.unreadable > 0 {
 		lines = append(lines, fmt.Sprintf("%s looked like metrics and could not be read: %s", countLines(c.unreadable), strings.Join(c.examples, ", ")))
 	}
 	missing, others := c.reader.Missing()
-	if len(missing) > 0 {
-		text := "no value was found for " + strings.Join(missing, ", ")
-		if len(others) > 0 {
-			text += "; the lines had " + strings.Join(others[:min(len(others), 2*mostShown)], ", ")
-		}
-		lines = append(lines, text)
+	switch {
+	case len(others) > 0:
+		lines = append(lines, fmt.Sprintf("no value was found for %s; the lines had %s", enumerate(missing), enumerate(others)))
+	case len(missing) > 0:
+		lines = append(lines, "no value was found for "+enumerate(missing))
+	case c.found+c.refused == 0:
+		lines = append(lines, "no metric was found")
 	}
 	if c.refused > 0 {
-		lines = append(lines, fmt.Sprintf("%s were dropped, for there was no room: %s", countOf(int(c.refused)), oneLineOf(c.why)))
+		lines = append(lines, fmt.Sprintf("%s dropped, for there was no room: %s", wereEvents(c.refused), oneLineOf(c.why)))
 	}
 	return lines
 }
@@ -123,4 +141,19 @@ func countLines(n uint64) string {
 		return "1 line"
 	}
 	return fmt.Sprintf("%d lines", n)
+}
+
+func wereEvents(n uint64) string {
+	if n == 1 {
+		return "1 event was"
+	}
+	return fmt.Sprintf("%d events were", n)
+}
+
+// enumerate shows the first names.
+func enumerate(names []string) string {
+	if len(names) > 2*mostShown {
+		return strings.Join(names[:2*mostShown], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
 }

@@ -32,7 +32,7 @@ func (a *app) exec(ctx context.Context, o execOptions, args []string) error {
 		return usageError{err}
 	}
 	// A signal is the command's affair, and ends us only with it.
-	ctx = context.WithoutCancel(ctx)
+	signalled, ctx := ctx, context.WithoutCancel(ctx)
 	nc, err := natsconn.Connect(ctx, o.nats, a.log)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (a *app) exec(ctx context.Context, o execOptions, args []string) error {
 		return usageError{err}
 	}
 	c := newCollector(reader, p)
-	status, err := a.runChild(o, args, c)
+	status, err := a.runChild(signalled, o, args, c)
 	c.close()
 	delivered := o.deliver(ctx, p)
 	var not *child.NotStartedError
@@ -54,7 +54,7 @@ func (a *app) exec(ctx context.Context, o execOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range append(c.summary(o), delivered.say()...) {
+	for _, line := range append(c.summary(), delivered.say()...) {
 		fmt.Fprintf(a.stderr, "katib-stream: exec: %s\n", line)
 	}
 	if status == 0 && o.undelivered == "fail" && (delivered.lost != nil || c.dropped() > 0) {
@@ -67,19 +67,26 @@ func (a *app) exec(ctx context.Context, o execOptions, args []string) error {
 }
 
 // runChild runs the command with the collector where it is to look: at the output or at files.
-func (a *app) runChild(o execOptions, args []string, c *collector) (int, error) {
+func (a *app) runChild(ctx context.Context, o execOptions, args []string, c *collector) (int, error) {
 	command := child.Command{Args: args, Stdin: own(a.stdin), Stdout: own(a.stdout), Stderr: own(a.stderr), Terminal: o.terminal}
 	if len(o.files) == 0 {
 		command.Taps = [2]io.Writer{c.stream(), c.stream()}
-		return child.Run(command)
+		return child.Run(ctx, command)
+	}
+	var followers []*fileFollower
+	for _, path := range o.files {
+		f, err := newFileFollower(path, c.stream())
+		if err != nil {
+			return 0, err
+		}
+		followers = append(followers, f)
 	}
 	var following sync.WaitGroup
 	done := make(chan struct{})
-	for _, path := range o.files {
-		f := newFileFollower(path, c.stream())
+	for _, f := range followers {
 		following.Go(func() { f.run(done) })
 	}
-	status, err := child.Run(command)
+	status, err := child.Run(ctx, command)
 	close(done)
 	following.Wait()
 	return status, err
@@ -103,9 +110,6 @@ func (o *execOptions) deliver(ctx context.Context, p *producer.Producer) deliver
 	err := p.Flush(first)
 	if err != nil && !isAnswer(err) && first.Err() != nil {
 		err = p.Flush(ctx)
-	}
-	if errors.Is(err, producer.ErrNotPermitted) {
-		return delivery{} // who may not ask did not want to know
 	}
 	return delivery{unsure: err}
 }

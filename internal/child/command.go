@@ -17,13 +17,13 @@ const (
 type Command struct {
 	// Args are the program, looked up in $PATH, and its arguments.
 	Args []string
-	// Stdin, Stdout and Stderr are this process's.
+	// Stdin, Stdout and Stderr are this process's. Without Stdin the command has none.
 	Stdin, Stdout, Stderr *os.File
 	// Terminal gives the command a terminal of its own. Its standard error is its standard output then.
 	Terminal bool
 	// Taps take what the command prints on standard output and standard error, after it was passed on. Nil: nobody looks,
-	// and the command has this process's own. They are called one after the other for each stream, and must not block for
-	// long: the command waits for them.
+	// and the command has this process's own. The two are called at the same time, each in the order of its stream, and must
+	// not block for long: the command waits for them.
 	Taps [2]io.Writer
 }
 

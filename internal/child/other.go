@@ -2,9 +2,12 @@
 
 package child
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 // Run cannot run commands on this system: there are no signals to forward.
-func Run(Command) (status int, err error) {
+func Run(context.Context, Command) (status int, err error) {
 	return 0, &NotStartedError{StatusNotExecutable, errors.New("this system has no signals that could be forwarded")}
 }

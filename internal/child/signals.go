@@ -8,7 +8,7 @@ import (
 	"sync"
 	"syscall"
 
-	"golang.org/x/term"
+	"golang.org/x/sys/unix"
 )
 
 // forwarder passes signals on to the command. It listens from before the command's start, so that none is lost, and none
@@ -27,22 +27,25 @@ func listen() *forwarder {
 		close(f.done)
 		f.running.Wait()
 	})
-	// A broken pipe must not end us: the command is to hear of it.
-	signal.Notify(f.signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
-		syscall.SIGWINCH, syscall.SIGPIPE)
+	for _, s := range []os.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH,
+	} {
+		if !signal.Ignored(s) { // what nohup keeps from us it keeps from the command, unless we listen
+			signal.Notify(f.signals, s)
+		}
+	}
 	return f
 }
 
-// to forwards from now on. Where the command shares our terminal, the terminal's own signals reach it by themselves.
-func (f *forwarder) to(process *os.Process, sharesTerminal bool) {
+// to forwards from now on, to a command that has a terminal of its own, or shares ours if we have one.
+func (f *forwarder) to(process *os.Process, ownTerminal bool) {
 	f.running.Go(func() {
 		for {
 			select {
 			case s := <-f.signals:
-				if s == syscall.SIGPIPE || (sharesTerminal && isOfTerminal(s)) {
-					continue
+				if !reachesByItself(s, ownTerminal) {
+					_ = process.Signal(s) // it may have ended
 				}
-				_ = process.Signal(s) // it may have ended
 			case <-f.done:
 				return
 			}
@@ -50,11 +53,25 @@ func (f *forwarder) to(process *os.Process, sharesTerminal bool) {
 	})
 }
 
-func isOfTerminal(s os.Signal) bool {
-	return s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGWINCH
+// reachesByItself says whether the command has a signal without us. A terminal's keys and changes of size go to all of its
+// foreground, and a command that shares it is there with us; a terminal of its own tells it of its size.
+func reachesByItself(s os.Signal, ownTerminal bool) bool {
+	switch s {
+	case syscall.SIGINT, syscall.SIGQUIT:
+		return !ownTerminal && inForeground()
+	case syscall.SIGWINCH:
+		return ownTerminal || inForeground()
+	}
+	return false
 }
 
-// sharesTerminal says whether the command is in the foreground of the terminal that we are in.
-func (c Command) sharesTerminal() bool {
-	return !c.Terminal && c.Stdin != nil && term.IsTerminal(int(c.Stdin.Fd()))
+// inForeground says whether we have a terminal and are in its foreground.
+func inForeground() bool {
+	terminal, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(terminal)
+	group, err := unix.IoctlGetInt(terminal, unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -24,11 +25,17 @@ func (c Command) startInTerminal(command *exec.Cmd) (*output, error) {
 	if ours {
 		size, _ = pty.GetsizeFull(c.Stdin) // without it, it has the default size
 	}
-	terminal, err := pty.StartWithSize(command, size)
+	opened, err := pty.StartWithSize(command, size)
 	if err != nil {
 		return nil, fmt.Errorf("in a terminal: %w", err)
 	}
-	o := &output{restore: func() {}}
+	terminal, err := withDeadlines(opened)
+	if err != nil {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+		return nil, err
+	}
+	o := &output{}
 	if ours {
 		o.restore = c.raw(terminal)
 	}
@@ -43,6 +50,20 @@ func (c Command) startInTerminal(command *exec.Cmd) (*output, error) {
 	o.streams = []*stream{{from: terminal, to: c.Stdout, tap: tap}}
 	o.run()
 	return o, nil
+}
+
+// withDeadlines is the same terminal as a file whose reads can have a deadline, which the one that pty gives has lost. Who
+// inherited the terminal and ignores that it hung up would keep us for ever.
+func withDeadlines(terminal *os.File) (*os.File, error) {
+	defer terminal.Close()
+	fd, err := unix.FcntlInt(terminal.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("set up a terminal: %w", err)
+	}
+	return os.NewFile(uintptr(fd), terminal.Name()), nil
 }
 
 // raw hands our terminal's keys on as they are, and its size when it changes, until restore is called.

@@ -27,10 +27,10 @@ func (r *Reader) readJSON(line []byte) found {
 	}
 	f.time = timeOf(fields[timestamp])
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if name == timestamp && !r.wanted[timestamp] {
+		if _, wanted := r.wanted[name]; name == timestamp && !wanted {
 			continue
 		}
-		r.take(&f, name, textOf(fields[name]))
+		r.take(&f, []byte(name), textOf(fields[name]))
 	}
 	return f
 }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,9 +24,6 @@ const (
 	JSON = "json"
 )
 
-// mostNames is how many names are remembered that nobody asked for.
-const mostNames = 100
-
 // Config says what a metric looks like.
 type Config struct {
 	// Format is Text or JSON.
@@ -44,10 +40,11 @@ type Config struct {
 // Reader reads lines. It is not safe for concurrent use.
 type Reader struct {
 	cfg     Config
-	filters []*regexp.Regexp
-	wanted  map[string]bool
-	names   [][]byte // the wanted ones, to be searched for
-	seen    map[string]bool
+	filters []*regexp.Regexp  // none means DefaultFilter
+	wanted  map[string]string // each name under itself
+	names   [][]byte          // the wanted ones, to be searched for
+	used    map[string]bool   // names of the event that is being made
+	seen    seen
 }
 
 // New returns a reader. The error says what in cfg cannot be used.
@@ -58,13 +55,13 @@ func New(cfg Config) (*Reader, error) {
 	if cfg.Format == JSON && len(cfg.Filters) > 0 {
 		return nil, errors.New("filters are for the text format")
 	}
-	r := &Reader{cfg: cfg, wanted: map[string]bool{}, seen: map[string]bool{}}
+	r := &Reader{cfg: cfg, wanted: map[string]string{}, used: map[string]bool{}, seen: newSeen()}
 	for _, name := range cfg.Metrics {
-		r.wanted[name] = true
+		if name == "" {
+			return nil, errors.New("a metric's name is empty")
+		}
+		r.wanted[name] = name
 		r.names = append(r.names, []byte(name))
-	}
-	if len(cfg.Filters) == 0 {
-		cfg.Filters = []string{DefaultFilter}
 	}
 	for _, filter := range cfg.Filters {
 		compiled, err := regexp.Compile(filter)
@@ -72,7 +69,7 @@ func New(cfg Config) (*Reader, error) {
 			return nil, fmt.Errorf("filter %q is no regular expression: %w", filter, err)
 		}
 		if compiled.NumSubexp() < 2 {
-			return nil, fmt.Errorf("filter %q has %d groups; it needs one for the name and one for the value", filter, compiled.NumSubexp())
+			return nil, fmt.Errorf("filter %q has too few groups, %d; it needs one for the name and one for the value", filter, compiled.NumSubexp())
 		}
 		r.filters = append(r.filters, compiled)
 	}
@@ -83,15 +80,13 @@ func New(cfg Config) (*Reader, error) {
 // makes several events. Unreadable says that the line looks like a metric that is wanted, and has no number for it.
 func (r *Reader) Line(line []byte) (events []schema.Event, unreadable bool) {
 	if !r.may(line) {
+		if r.seen.spend(len(line)) {
+			_ = r.read(line)
+		}
 		return nil, false
 	}
-	var found found
-	if r.cfg.Format == JSON {
-		found = r.readJSON(line)
-	} else {
-		found = r.readText(line)
-	}
-	return r.events(found), found.unreadable
+	f := r.read(line)
+	return r.events(f), f.unreadable
 }
 
 // may is a cheap look at whether there can be anything in a line.
@@ -110,28 +105,41 @@ type found struct {
 	unreadable bool
 }
 
+func (r *Reader) read(line []byte) found {
+	if r.cfg.Format == JSON {
+		return r.readJSON(line)
+	}
+	return r.readText(line)
+}
+
 // take takes a name with its value in, if it is wanted.
-func (r *Reader) take(f *found, name, value string) {
-	if name == r.cfg.Step && name != "" {
+func (r *Reader) take(f *found, name []byte, value string) {
+	isStep := len(name) > 0 && string(name) == r.cfg.Step
+	if isStep {
 		if step, err := strconv.ParseInt(value, 10, 64); err == nil && step >= 0 {
 			f.step = &step
 		}
 	}
-	if len(r.wanted) > 0 && !r.wanted[name] {
-		if len(r.seen) < mostNames {
-			r.seen[name] = true
+	kept, wanted := r.wanted[string(name)]
+	if !wanted && len(r.names) > 0 {
+		if !isStep {
+			r.seen.other(name)
 		}
 		return
 	}
-	if !isNumber(value) || !utf8.ValidString(name) {
-		f.unreadable = f.unreadable || len(r.wanted) > 0
+	if !isNumber(value) || !utf8.Valid(name) {
+		f.unreadable = f.unreadable || wanted
 		return
 	}
-	r.seen[name] = true
-	f.metrics = append(f.metrics, schema.Metric{Name: name, Value: value})
+	if wanted {
+		r.seen.wanted[kept] = true
+	} else {
+		kept = string(name)
+	}
+	f.metrics = append(f.metrics, schema.Metric{Name: kept, Value: value})
 }
 
-// isNumber says whether it is one for Katib's controller: also NaN and infinities.
+// isNumber says whether it is one, be it NaN, infinite, or too large for a float.
 func isNumber(value string) bool {
 	_, err := strconv.ParseFloat(value, 64)
 	return err == nil || errors.Is(err, strconv.ErrRange)
@@ -139,41 +147,20 @@ func isNumber(value string) bool {
 
 // events puts the metrics of a line into as few events as possible.
 func (r *Reader) events(f found) (events []schema.Event) {
-	var event schema.Event
-	names := map[string]bool{}
-	cut := func() {
-		if len(event.Metrics) > 0 {
-			events = append(events, event)
+	begin := 0
+	cut := func(end int) {
+		if end > begin {
+			events = append(events, schema.Event{Time: f.time, Step: f.step, Metrics: f.metrics[begin:end:end]})
 		}
-		event = schema.Event{Time: f.time, Step: f.step}
-		clear(names)
+		begin = end
+		clear(r.used)
 	}
-	cut()
-	for _, metric := range f.metrics {
-		if names[metric.Name] {
-			cut()
+	for i, metric := range f.metrics {
+		if r.used[metric.Name] {
+			cut(i)
 		}
-		names[metric.Name] = true
-		event.Metrics = append(event.Metrics, metric)
+		r.used[metric.Name] = true
 	}
-	cut()
+	cut(len(f.metrics))
 	return events
-}
-
-// Missing are the wanted names that no line had a number for, and Others the names that stood in lines beside them; both
-// sorted.
-func (r *Reader) Missing() (missing, others []string) {
-	for name := range maps.Keys(r.wanted) {
-		if !r.seen[name] {
-			missing = append(missing, name)
-		}
-	}
-	for name := range r.seen {
-		if !r.wanted[name] {
-			others = append(others, name)
-		}
-	}
-	slices.Sort(missing)
-	slices.Sort(others)
-	return missing, others
 }

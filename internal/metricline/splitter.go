@@ -22,27 +22,27 @@ func NewSplitter(line func(line []byte, whole bool)) *Splitter {
 // Write takes output. It never fails.
 func (s *Splitter) Write(p []byte) (int, error) {
 	n := len(p)
-	for len(p) > 0 {
-		end := lineEnd(p)
+	for {
+		end := bytes.IndexByte(p, '\n')
 		if end < 0 {
-			s.keep(p)
-			break
+			s.keep(s.returns(p))
+			return n, nil
+		}
+		s.end(s.returns(p[:end]))
+		p = p[end+1:]
+	}
+}
+
+// returns ends a line at each carriage return, and gives what follows the last one.
+func (s *Splitter) returns(p []byte) []byte {
+	for {
+		end := bytes.IndexByte(p, '\r')
+		if end < 0 {
+			return p
 		}
 		s.end(p[:end])
 		p = p[end+1:]
 	}
-	return n, nil
-}
-
-func lineEnd(p []byte) int {
-	end := bytes.IndexByte(p, '\n')
-	if end < 0 {
-		return bytes.IndexByte(p, '\r')
-	}
-	if cr := bytes.IndexByte(p[:end], '\r'); cr >= 0 {
-		return cr
-	}
-	return end
 }
 
 func (s *Splitter) keep(p []byte) {
@@ -66,5 +66,5 @@ func (s *Splitter) end(p []byte) {
 	}
 }
 
-// Close takes what was written last for a line, too.
+// Close takes what was written last for a line, too. More may be written after it, which begins another line.
 func (s *Splitter) Close() { s.end(nil) }

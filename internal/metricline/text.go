@@ -2,7 +2,6 @@ package metricline
 
 import (
 	"bytes"
-	"strings"
 	"time"
 )
 
@@ -10,11 +9,20 @@ import (
 func (r *Reader) readText(line []byte) found {
 	f := found{time: leadingTime(line)}
 	matched := false
+	take := func(name, value []byte) {
+		name = bytes.TrimSpace(name)
+		_, wanted := r.wanted[string(name)]
+		matched = matched || wanted
+		r.take(&f, name, string(bytes.TrimSpace(value)))
+	}
+	if len(r.filters) == 0 {
+		for name, value := range pairs(line) {
+			take(name, value)
+		}
+	}
 	for _, filter := range r.filters {
 		for _, match := range filter.FindAllSubmatch(line, -1) {
-			name := strings.TrimSpace(string(match[1]))
-			matched = matched || len(r.wanted) == 0 || r.wanted[name]
-			r.take(&f, name, strings.TrimSpace(string(match[2])))
+			take(match[1], match[2])
 		}
 	}
 	f.unreadable = f.unreadable || (!matched && r.looksLike(line))
@@ -38,22 +46,21 @@ func leadingTime(line []byte) time.Time {
 // sentence is no metric.
 func (r *Reader) looksLike(line []byte) bool {
 	for _, name := range r.names {
-		for rest := line; ; {
+		for rest, before := line, byte(' '); ; {
 			i := bytes.Index(rest, name)
 			if i < 0 {
 				break
 			}
-			before := i == 0 || !isWord(rest[i-1])
-			after := bytes.TrimLeft(rest[i+len(name):], " \t\"'")
-			if before && len(after) > 1 && (after[0] == ':' || after[0] == '=') {
-				return true
+			if i > 0 {
+				before = rest[i-1]
 			}
 			rest = rest[i+len(name):]
+			after := bytes.TrimLeft(rest, " \t\"'")
+			if !isWord(before) && len(after) > 1 && (after[0] == ':' || after[0] == '=') {
+				return true
+			}
+			before = name[len(name)-1]
 		}
 	}
 	return false
-}
-
-func isWord(c byte) bool {
-	return c == '_' || c == '-' || c == '|' || (c >= '0' && c <= '9') || (c|0x20 >= 'a' && c|0x20 <= 'z')
 }
