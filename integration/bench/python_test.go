@@ -26,7 +26,7 @@ func BenchmarkPython(b *testing.B) {
 	b.Run(database.Name+"/1000 a second/ours", func(b *testing.B) { measurePython(b, database, "ours", "share", 10) })
 }
 
-// measurePython runs report.py beside a consumer and a db-manager, and reports its figures.
+// measurePython runs measure.py beside a consumer and a db-manager, and reports its figures.
 func measurePython(b *testing.B, database testserver.Database, sdk, what string, count int) {
 	b.Helper()
 	python, err := filepath.Abs("../../.venv/bin/python")
@@ -37,7 +37,7 @@ func measurePython(b *testing.B, database testserver.Database, sdk, what string,
 	defer db.Close()
 	nats := testserver.NATS(b)
 	address := serveKatib(b, connect(b, nats.URL()), db)
-	command := exec.CommandContext(b.Context(), python, "python/report.py", sdk, address, what, fmt.Sprint(count))
+	command := exec.CommandContext(b.Context(), python, "python/measure.py", sdk, address, what, fmt.Sprint(count))
 	command.Env = append(os.Environ(), "KATIB_TRIAL_NAME=my-trial", "KATIB_STREAM_SERVERS="+nats.URL(), "KATIB_STREAM_SPOOL="+b.TempDir())
 	command.Stderr = b.Output()
 	out, err := command.Output()

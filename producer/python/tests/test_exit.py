@@ -49,7 +49,7 @@ def test_exit_right_after_the_first_report(training: Training, shared_stream: St
 def test_an_exit_without_handlers_leaves_everything_to_the_next_start(training: Training) -> None:
     training.run("loop.py", 200, 0, "_exit", status=8)
     process = training.run("loop.py", 1, 0, "return")
-    assert "events that a process left behind" in process.err
+    assert f"events of trial {training.trial} that a process left behind" in process.err
     training.check()
 
 

@@ -31,7 +31,7 @@ def test_kill_with_nats_away(training: Training) -> None:
     process.kill()
     assert len(training.left()) == 1
     again = training.run("loop.py", 1, 0, "return")
-    assert "events that a process left behind" in again.err
+    assert f"events of trial {training.trial} that a process left behind" in again.err
     training.check()
 
 

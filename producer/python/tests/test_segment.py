@@ -17,7 +17,7 @@ VECTORS: list[dict[str, Any]] = json.loads((FOLDER / "vectors.json").read_text()
 DESCRIPTION = {"namespace": "default", "trial": "my-trial", "producer": "0" * 32}
 
 
-def each(vectors: list[dict[str, Any]]) -> Any:
+def each(vectors: list[dict[str, Any]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("vector", [pytest.param(vector, id=vector["name"]) for vector in vectors])
 
 

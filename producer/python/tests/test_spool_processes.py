@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_made_is_told(training: Training, tmp_path: Path
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     process = training.run("loop.py", 500, 0, "return", KATIB_STREAM_SPOOL=in_the_way / "spool")
-    _told_once(process.err, "the spool takes no more")
+    _told_once(process.err, "the spool cannot be used")
     training.check()
 
 

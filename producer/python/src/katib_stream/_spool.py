@@ -27,6 +27,10 @@ _RETRY = 10.0  # seconds after which a folder is tried again that took no file
 _STALE = 60.0  # seconds after which a file is given up that nobody finished making
 
 
+class _BoundReachedError(OSError):
+    """The folder would become larger than it may."""
+
+
 class Spool:
     """The folder, as one producer of one trial uses it. What goes wrong with it is said once, and is nobody's error."""
 
@@ -55,8 +59,9 @@ class Spool:
         except (OSError, ValueError) as err:
             self._failed = now
             if not self._warned:
-                what = "takes no more" if self._made else "cannot be used"
-                say(f"the spool {what} ({err}); what is reported is kept in memory only")
+                full = self._made or isinstance(err, _BoundReachedError)
+                what = "the spool takes no more" if full else "the spool cannot be used"
+                say(f"{what} ({err}); what is reported is kept in memory only")
             self._warned = True
             return None
         self._warned = False
@@ -66,7 +71,7 @@ class Spool:
     def _check_bound(self, size: int) -> None:
         held = sum(_size(os.path.join(self.folder, name)) for name in os.listdir(self.folder) if _SUFFIX in name)
         if held + size > self._limit:
-            raise OSError(f"{self.folder} holds {held} bytes, and may hold {self._limit}")
+            raise _BoundReachedError(f"{self.folder} holds {held} bytes, and one more file would exceed {self._limit}")
 
     def note(self, segment: Segment, write: Callable[[Segment], None]) -> bool:
         """Writes a note about a message; false when that does not go."""
