@@ -175,6 +175,7 @@ func TestExec(t *testing.T) {
 		"terminated":      testExecTerminated,
 		"nobody reads":    testExecBrokenPipe,
 		"killed":          testExecKilled,
+		"ranks":           testExecRanks,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -337,9 +338,9 @@ func testExecNATSStaysAway(t *testing.T, program string) {
 	w := newExecWorld(t, program)
 	w.server.Stop()
 	flags := []string{"--metrics", "loss", "--flush-timeout", "500ms"}
-	left := "katib-stream: exec: undelivered: 2 events not stored: context deadline exceeded; not connected: nats: server is disconnected; they lie in " + w.spool
+	left := "katib-stream: exec: undelivered: 2 events not stored: time is up; not connected: nats: server is disconnected; the next start delivers them from " + w.spool
 	w.start(t, "away", `echo loss=1; echo loss=2`, flags...).ends(0, "NATS is away", left)
-	w.start(t, "away", `echo loss=3; echo loss=4`, append(flags, "--on-undelivered", "fail")...).ends(1, "NATS is away", left)
+	w.start(t, "away", `echo loss=3; echo loss=4`, append(flags, "--on-undelivered", "fail")...).ends(74, "NATS is away", left)
 	w.start(t, "away", `echo loss=5; echo loss=6; exit 9`, append(flags, "--on-undelivered", "fail")...).ends(9, "NATS is away", left)
 	w.server.Start()
 	w.start(t, "next", `echo loss=7`, "--metrics", "loss").endsWith(0) // whether the consumer is back yet is chance
@@ -347,10 +348,31 @@ func testExecNATSStaysAway(t *testing.T, program string) {
 	w.eventuallyHolds(t, "away", "loss 1", "loss 2", "loss 3", "loss 4", "loss 5", "loss 6")
 }
 
+func testExecRanks(t *testing.T, program string) {
+	w := newExecWorld(t, program)
+	for _, script := range []string{"RANK=0", "RANK=1", "RANK=2 KATIB_STREAM_RANKS=all"} {
+		w.rank(t, script)
+	}
+	w.eventuallyHolds(t, "ranks", "loss 0", "loss 2")
+}
+
+// rank runs exec under what a launcher sets, as a command that prints its rank.
+func (w execWorld) rank(t *testing.T, environment string) {
+	t.Helper()
+	script := environment + ` exec "$0" exec --trial ranks --metrics loss -- sh -c 'echo loss=$RANK; exit 4'`
+	command := exec.CommandContext(t.Context(), "sh", "-c", script, w.program)
+	command.Env = append(os.Environ(), "KATIB_STREAM_SERVERS="+w.server.URL(), "KATIB_STREAM_SPOOL="+w.spool)
+	out, err := command.CombinedOutput()
+	silent := environment == "RANK=1"
+	if command.ProcessState.ExitCode() != 4 || strings.Contains(string(out), "reports nothing") != silent || !strings.Contains(string(out), "loss=") {
+		t.Errorf("%s: %v, %s", environment, err, out)
+	}
+}
+
 func testExecNoConsumer(t *testing.T, program string) {
 	w := withoutConsumer(t, program)
 	began := time.Now()
-	w.start(t, "alone", `echo loss=1`, "--metrics", "loss", "--on-undelivered", "fail").ends(0, "what was sent is stored: context deadline exceeded; no consumer answers")
+	w.start(t, "alone", `echo loss=1`, "--metrics", "loss", "--on-undelivered", "fail").ends(0, "what was sent is stored: time is up; no consumer answers")
 	if took := time.Since(began); took < 2*time.Second || took > 15*time.Second {
 		t.Errorf("it took %v; want about 2 s", took)
 	}

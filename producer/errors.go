@@ -84,7 +84,11 @@ func (e *UndeliveredError) Error() string {
 	if e.Conflicting > 0 {
 		text += fmt.Sprintf(", %d of them because their message's id was used twice", e.Conflicting)
 	}
-	return withCause(text, e.Cause) + lies(e.Spooled, e.Events, e.Spool)
+	text = withCause(text, e.Cause) + lies(e.Spooled, e.Events, e.Spool)
+	if lost := e.Events - e.Refused - e.Conflicting - e.Spooled; lost > 0 {
+		text += fmt.Sprintf("; %s lost with this process (in memory only)", countOf(lost))
+	}
+	return text
 }
 
 // Unwrap lets errors.Is find ErrUndelivered, ErrTooLarge, ErrDuplicateID and the cause.

@@ -45,5 +45,5 @@ func Example() {
 	defer cancel()
 	fmt.Println(p.Close(ctx))
 	// Output:
-	// undelivered: 1 event not stored: context deadline exceeded; not connected: nats: server is disconnected
+	// undelivered: 1 event not stored: context deadline exceeded; not connected: nats: server is disconnected; 1 event lost with this process (in memory only)
 }

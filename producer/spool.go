@@ -244,15 +244,14 @@ func (p *Producer) left() (events int, dir string) {
 
 // lies says where so many of all events are.
 func lies(kept, all int, dir string) string {
+	which := "them"
 	switch {
 	case kept == 0:
 		return ""
-	case kept == 1 && all == 1:
-		return fmt.Sprintf("; it lies in %s and the next start delivers it", dir)
-	case kept == all:
-		return fmt.Sprintf("; they lie in %s and the next start delivers them", dir)
-	case kept == 1:
-		return fmt.Sprintf("; 1 of them lies in %s and the next start delivers it", dir)
+	case kept < all:
+		which = fmt.Sprintf("%d of them", kept)
+	case all == 1:
+		which = "it"
 	}
-	return fmt.Sprintf("; %d of them lie in %s and the next start delivers them", kept, dir)
+	return fmt.Sprintf("; the next start delivers %[1]s from %[2]s, or `katib-stream spool send %[2]s`", which, dir)
 }

@@ -84,7 +84,7 @@ func TestNextProducerDeliversTheSpool(t *testing.T) {
 	first := newProducer(t, nc, Config{Spool: dir, BatchEvents: 10, BatchBytes: 400})
 	report(t, first, 0, 100)
 	lost := abandon(t, first)
-	if lost.Events != 100 || lost.Spooled != 100 || lost.Spool != dir || !strings.HasSuffix(lost.Error(), "; they lie in "+dir+" and the next start delivers them") {
+	if lost.Events != 100 || lost.Spooled != 100 || lost.Spool != dir || !strings.HasSuffix(lost.Error(), "; the next start delivers them from "+dir+", or `katib-stream spool send "+dir+"`") {
 		t.Errorf("close: %v", lost)
 	}
 	var log journal
@@ -215,7 +215,8 @@ func TestSpoolledInPart(t *testing.T) {
 	if lost.Spooled != kept || lost.Events != 20_000 || kept >= 20_000 {
 		t.Errorf("%d events are in the spool: %v", kept, lost)
 	}
-	if want := fmt.Sprintf("; %d of them lie in %s and the next start delivers them", kept, dir); !strings.HasSuffix(lost.Error(), want) {
+	where := fmt.Sprintf("; the next start delivers %[1]d of them from %[2]s, or `katib-stream spool send %[2]s`", kept, dir)
+	if want := fmt.Sprintf("%s; %d events lost with this process (in memory only)", where, 20_000-kept); !strings.HasSuffix(lost.Error(), want) {
 		t.Errorf("%v does not say %q", lost, want)
 	}
 }

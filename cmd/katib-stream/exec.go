@@ -29,6 +29,7 @@ type execOptions struct {
 	spool            string
 	spoolBytes       cli.Size
 	flushTimeout     time.Duration
+	ranks            string
 	undelivered      string
 }
 
@@ -92,7 +93,8 @@ func (o *execOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.spool, "spool", "", "`folder` where what was found survives a crash, or \"none\" (default: katib-stream-spool-<uid> among temporary files)")
 	flags.Var(&o.spoolBytes, "spool-bytes", "size of all files in that folder, at most")
 	flags.DurationVar(&o.flushTimeout, "flush-timeout", 20*time.Second, "how long to wait for delivery when the command has ended")
-	flags.StringVar(&o.undelivered, "on-undelivered", "warn", "when something could not be delivered: warn, or fail with status 1 if the command succeeded")
+	flags.StringVar(&o.undelivered, "on-undelivered", "warn", "when something could not be delivered: warn, or fail with status 74 if the command succeeded")
+	flags.StringVar(&o.ranks, "ranks", "0", "which processes of a distributed run report, where its launcher sets RANK or the like: 0 or all")
 	addNATSFlags(flags, &o.nats)
 }
 
@@ -107,6 +109,8 @@ func (o *execOptions) check() error {
 		return errors.New("--metrics and --all-metrics exclude each other")
 	case o.undelivered != "warn" && o.undelivered != "fail":
 		return fmt.Errorf("--on-undelivered is %q, neither warn nor fail", o.undelivered)
+	case o.ranks != "0" && o.ranks != "all":
+		return fmt.Errorf("--ranks is %q, neither 0 nor all", o.ranks)
 	case o.flushTimeout < 0:
 		return fmt.Errorf("--flush-timeout is %v, less than 0", o.flushTimeout)
 	}

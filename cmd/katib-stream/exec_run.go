@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,11 +16,15 @@ import (
 	"github.com/katib-stream/katib-stream/internal/flushclient"
 	"github.com/katib-stream/katib-stream/internal/metricline"
 	"github.com/katib-stream/katib-stream/internal/natsconn"
+	"github.com/katib-stream/katib-stream/internal/rank"
 	"github.com/katib-stream/katib-stream/producer"
 )
 
 // unanswered is how long a consumer may take to answer when everything is stored.
 const unanswered = 2 * time.Second
+
+// statusUndelivered is the exit status when that was asked for: EX_IOERR of sysexits, as the Python SDK's.
+const statusUndelivered = 74
 
 // exitStatus is the status of a command that was run; there is nothing more to say about it.
 type exitStatus int
@@ -30,6 +35,11 @@ func (a *app) exec(ctx context.Context, o execOptions, args []string) error {
 	reader, err := metricline.New(o.lines)
 	if err != nil {
 		return usageError{err}
+	}
+	if r, found := rank.Find(a.getenv); found && r.Number > 0 && o.ranks != "all" {
+		a.execSays(r.Silence())
+		status, err := child.Run(ctx, a.command(o, args))
+		return a.ended(status, err)
 	}
 	// A signal is the command's affair, and ends us only with it.
 	signalled, ctx := ctx, context.WithoutCancel(ctx)
@@ -46,29 +56,44 @@ func (a *app) exec(ctx context.Context, o execOptions, args []string) error {
 	status, err := a.runChild(signalled, o, args, c)
 	c.close()
 	delivered := o.deliver(ctx, p)
-	var not *child.NotStartedError
-	if errors.As(err, &not) {
-		fmt.Fprintf(a.stderr, "katib-stream: exec: %v\n", not)
-		return exitStatus(not.Status)
-	}
 	if err != nil {
-		return err
+		return a.ended(status, err)
 	}
-	for _, line := range append(c.summary(), delivered.say()...) {
+	a.execSays(append(c.summary(), delivered.say()...)...)
+	if status == 0 && o.undelivered == "fail" && (delivered.lost != nil || c.dropped() > 0) {
+		status = statusUndelivered
+	}
+	return a.ended(status, nil)
+}
+
+func (a *app) execSays(lines ...string) {
+	for _, line := range lines {
 		fmt.Fprintf(a.stderr, "katib-stream: exec: %s\n", line)
 	}
-	if status == 0 && o.undelivered == "fail" && (delivered.lost != nil || c.dropped() > 0) {
-		status = statusError
+}
+
+// ended gives the command's end as ours.
+func (a *app) ended(status int, err error) error {
+	var not *child.NotStartedError
+	switch {
+	case errors.As(err, &not):
+		a.execSays(not.Error())
+		return exitStatus(not.Status)
+	case err != nil:
+		return err
+	case status == 0:
+		return nil
 	}
-	if status != 0 {
-		return exitStatus(status)
-	}
-	return nil
+	return exitStatus(status)
+}
+
+func (a *app) command(o execOptions, args []string) child.Command {
+	return child.Command{Args: args, Stdin: own(a.stdin), Stdout: own(a.stdout), Stderr: own(a.stderr), Terminal: o.terminal}
 }
 
 // runChild runs the command with the collector where it is to look: at the output or at files.
 func (a *app) runChild(ctx context.Context, o execOptions, args []string, c *collector) (int, error) {
-	command := child.Command{Args: args, Stdin: own(a.stdin), Stdout: own(a.stdout), Stderr: own(a.stderr), Terminal: o.terminal}
+	command := a.command(o, args)
 	if len(o.files) == 0 {
 		command.Taps = [2]io.Writer{c.stream(), c.stream()}
 		return child.Run(ctx, command)
@@ -120,13 +145,11 @@ func isAnswer(err error) bool {
 }
 
 func (d delivery) say() []string {
-	switch {
-	case d.lost != nil:
-		return []string{oneLineOf(d.lost)}
-	case d.unsure != nil:
-		return []string{oneLineOf(d.unsure)}
+	err := cmp.Or(d.lost, d.unsure)
+	if err == nil {
+		return nil
 	}
-	return nil
+	return []string{strings.Replace(oneLineOf(err), context.DeadlineExceeded.Error(), "time is up", 1)}
 }
 
 func oneLineOf(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -32,6 +32,7 @@ func TestExecUsage(t *testing.T) {
 		"a filter beside json": {[]string{"--trial", "t", "--metrics", "loss", "--format", "json", "--filter", "(a)=(b)", "true"}, nil, "filters are for the text format"},
 		"a folder for a file":  {[]string{"--trial", "t", "--metrics", "loss", "--spool", "none", "--file", folder, "true"}, nil, "--file " + folder + " is no regular file"},
 		"undelivered":          {[]string{"--trial", "t", "--metrics", "loss", "--on-undelivered", "ignore", "true"}, nil, `--on-undelivered is "ignore", neither warn nor fail`},
+		"ranks":                {[]string{"--trial", "t", "--metrics", "loss", "--ranks", "1", "true"}, nil, `--ranks is "1", neither 0 nor all`},
 		"no time to flush":     {[]string{"--trial", "t", "--metrics", "loss", "--flush-timeout", "-1s", "true"}, nil, "--flush-timeout is -1s, less than 0"},
 		"an unknown flag":      {[]string{"--trail", "t", "true"}, nil, "unknown flag: --trail"},
 		"a server":             {[]string{"--trial", "t", "--metrics", "loss", "--server", "http://x", "true"}, nil, "server http://x is no NATS URL"},

@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/metricline":  {"schema"},
 	"internal/natsconn":    {},
 	"internal/house":       {},
+	"internal/rank":        {},
 	"internal/testserver":  {},
 }
 

@@ -2,69 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from katib_stream import MemoryTransport, Reporter
 from katib_stream._rank import rank, silence
 
-BATCH_SCRIPT = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "8"}
-STEP = {**BATCH_SCRIPT, "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5"}
-
-SAID = {
-    "torchrun": ({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "GROUP_RANK": "1"}, (5, "RANK")),
-    "torchrun, rank 0": ({"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "8"}, (0, "RANK")),
-    "torchrun, one process": ({"RANK": "0", "WORLD_SIZE": "1"}, (0, "RANK")),
-    "RANK without a size": ({"RANK": "2"}, (2, "RANK")),
-    "RANK with a size that is no number": ({"RANK": "2", "WORLD_SIZE": "many"}, (2, "RANK")),
-    "spaces around": ({"RANK": " 2\n"}, (2, "RANK")),
-    "mpirun of Open MPI": ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4"}, (1, "OMPI_COMM_WORLD_RANK")),
-    "mpirun of Open MPI 5, which sets PMIx's as well": (
-        {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4", "PMIX_RANK": "1"},
-        (1, "OMPI_COMM_WORLD_RANK"),
-    ),
-    "mpirun of MPICH": ({"PMI_RANK": "3", "PMI_SIZE": "4"}, (3, "PMI_RANK")),
-    "srun --mpi=pmix": ({**STEP, "PMIX_RANK": "5"}, (5, "PMIX_RANK")),
-    "a step of several tasks": (STEP, (5, "SLURM_PROCID")),
-    "torchrun on each node of a step": ({**STEP, "RANK": "17", "WORLD_SIZE": "32"}, (17, "RANK")),
-    "torchrun alone in each task of a step": ({**STEP, "RANK": "0", "WORLD_SIZE": "1"}, (0, "RANK")),
-    "mpirun in a batch script": (
-        {**BATCH_SCRIPT, "OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "4"},
-        (2, "OMPI_COMM_WORLD_RANK"),
-    ),
-    "a RANK that is no launcher's under mpirun": ({"RANK": "low", "PMI_RANK": "3", "PMI_SIZE": "4"}, (3, "PMI_RANK")),
-}
-
-NOT_SAID = {
-    "nothing": {},
-    "a batch script of Slurm": BATCH_SCRIPT,
-    "a shell in a step of one task": {**BATCH_SCRIPT, "SLURM_STEP_NUM_TASKS": "1"},
-    "a step whose number of tasks is no number": {**STEP, "SLURM_STEP_NUM_TASKS": "?"},
-    "a rank within a node only": {"LOCAL_RANK": "1"},
-    "empty": {"RANK": ""},
-    "no number": {"RANK": "gold"},
-    "negative, which means unknown": {"RANK": "-1", "WORLD_SIZE": "4"},
-    "a fraction": {"RANK": "1.0"},
-    "what only Python takes for a number": {"RANK": "1_0"},
-    "digits of another script": {"RANK": "\u0663"},
-    "a number that no launcher has": {"RANK": "1" * 5000},
-    "outside of the run": {"RANK": "4", "WORLD_SIZE": "4"},
-    "another than 0 in a run of one": {"RANK": "3", "WORLD_SIZE": "1"},
-    "outside of a step": {**STEP, "SLURM_PROCID": "8"},
-}
+VECTORS = json.loads(
+    (Path(__file__).parents[3] / "internal" / "rank" / "testdata" / "ranks.json").read_text(encoding="utf-8")
+)
 
 
-@pytest.mark.parametrize(("environ", "want"), SAID.values(), ids=SAID)
-def test_said(environ: dict[str, str], want: tuple[int, str]) -> None:
-    assert rank(environ) == want
+@pytest.mark.parametrize("vector", [pytest.param(vector, id=vector["name"]) for vector in VECTORS])
+def test_rank(vector: dict[str, Any]) -> None:
+    want = (vector["rank"], vector["variable"]) if "rank" in vector else None
+    assert rank(vector["environment"]) == want
 
 
-@pytest.mark.parametrize("environ", NOT_SAID.values(), ids=NOT_SAID)
-def test_not_said(environ: dict[str, str]) -> None:
-    assert rank(environ) is None
+def test_a_number_that_int_refuses() -> None:
+    assert rank({"RANK": "1" * 5000}) is None
 
 
 def test_silence_says_who_and_what_to_do() -> None:
