@@ -74,6 +74,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--name", default=time.strftime("search-%Y%m%d-%H%M%S"), help="what trials' names begin with")
     parser.add_argument("--db", type=Path, default=Path("katib-stream-data/katib.db"), help="the SQLite file of `up`")
     options = parser.parse_args()
+    if min(options.trials, options.parallel, options.epochs) < 1:
+        parser.error("--trials, --parallel and --epochs are 1 at least")
     if not options.db.exists():
         parser.error(f"there is no database {options.db}; start `katib-stream up` here, or name its file with --db")
     return options

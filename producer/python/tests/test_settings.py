@@ -67,6 +67,15 @@ def test_bytes(text: str) -> None:
     assert settings.Settings({"spool_bytes": text}, TRIAL).spool_bytes == 256 << 20
 
 
+def test_what_the_environment_set_is_named_by_its_variable() -> None:
+    with pytest.raises(ConfigError, match="KATIB_STREAM_RANKS is 'x', neither 0 nor all"):
+        settings.Settings({}, {**TRIAL, "KATIB_STREAM_RANKS": "x"})
+    with pytest.raises(ConfigError, match=r"KATIB_STREAM_TLS_CA /none is no file"):
+        settings.Settings({}, {**TRIAL, "KATIB_STREAM_TLS_CA": "/none"})
+    with pytest.raises(ConfigError, match="KATIB_STREAM_TOKEN and token_file are both given"):
+        settings.Settings({"token_file": "/dev/null"}, {**TRIAL, "KATIB_STREAM_TOKEN": "t"})
+
+
 def test_no_trial_is_a_value_error_as_katib_has_it() -> None:
     with pytest.raises(ValueError, match="KATIB_TRIAL_NAME"):
         settings.Settings({}, {})

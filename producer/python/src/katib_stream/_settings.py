@@ -27,17 +27,23 @@ class Settings:
     """The settings of one reporter, each with the variable that sets it where no parameter does."""
 
     def __init__(self, given: dict[str, Any], environ: dict[str, str]) -> None:
+        self._by: dict[str, str] = {}  # the variables that set something
+
         def setting(name: str, *variables: str) -> str:
             if given.get(name) is not None:
                 return str(given[name])
-            return next((environ[v] for v in variables if environ.get(v)), "")
+            variable = next((v for v in variables if environ.get(v)), None)
+            if variable is None:
+                return ""
+            self._by[name] = variable
+            return environ[variable]
 
         self.trial = setting("trial", "KATIB_TRIAL_NAME")
         self.namespace = setting("namespace", "KATIB_STREAM_NAMESPACE") or _pod_namespace()
         servers = given.get("servers")
         if servers is None:
             servers = setting("servers", "KATIB_STREAM_SERVERS", "NATS_URL") or "nats://127.0.0.1:4222"
-        self.servers = _servers(servers)
+        self.servers = _servers(servers, self._source("servers"))
         self.credentials = setting("credentials", "KATIB_STREAM_CREDS")
         self.user = setting("user", "KATIB_STREAM_USER")
         self.password = setting("password", "KATIB_STREAM_PASSWORD")
@@ -48,13 +54,17 @@ class Settings:
         self.tls_key = setting("tls_key", "KATIB_STREAM_TLS_KEY")
         self.inbox_prefix = setting("inbox_prefix", "KATIB_STREAM_INBOX_PREFIX") or "_INBOX"
         self.spool = setting("spool", "KATIB_STREAM_SPOOL")
-        self.spool_bytes = _bytes("spool_bytes", setting("spool_bytes", "KATIB_STREAM_SPOOL_BYTES"), SPOOL_BYTES)
-        self.ranks = _one_of("ranks", setting("ranks", "KATIB_STREAM_RANKS") or "0", ("0", "all"))
-        self.on_undelivered = _one_of(
-            "on_undelivered", setting("on_undelivered", "KATIB_STREAM_ON_UNDELIVERED") or "warn", ("warn", "fail")
-        )
-        self.exit_timeout = _seconds("exit_timeout", setting("exit_timeout", "KATIB_STREAM_EXIT_TIMEOUT"), 20.0)
+        size = setting("spool_bytes", "KATIB_STREAM_SPOOL_BYTES")
+        self.spool_bytes = _bytes(self._source("spool_bytes"), size, SPOOL_BYTES)
+        self.ranks = setting("ranks", "KATIB_STREAM_RANKS") or "0"
+        self.on_undelivered = setting("on_undelivered", "KATIB_STREAM_ON_UNDELIVERED") or "warn"
+        timeout = setting("exit_timeout", "KATIB_STREAM_EXIT_TIMEOUT")
+        self.exit_timeout = _seconds(self._source("exit_timeout"), timeout, 20.0)
         self._validate()
+
+    def _source(self, name: str) -> str:
+        """Gives the name by which a setting was given: the variable's, or the parameter's."""
+        return self._by.get(name, name)
 
     def _validate(self) -> None:
         if not self.trial:
@@ -63,14 +73,18 @@ class Settings:
             )
         check_trial(self.trial)
         check_namespace(self.namespace)
+        source = self._source
+        _one_of(source("ranks"), self.ranks, ("0", "all"))
+        _one_of(source("on_undelivered"), self.on_undelivered, ("warn", "fail"))
         if self.token and self.token_file:
-            raise ConfigError("token and token_file are both given; give one")
+            raise ConfigError(f"{source('token')} and {source('token_file')} are both given; give one")
         if bool(self.tls_cert) != bool(self.tls_key):
-            raise ConfigError("tls_cert and tls_key go together; one of them is missing")
+            there, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            raise ConfigError(f"{source(there)} is given without {missing}; they go together")
         for name in ("credentials", "token_file", "tls_ca", "tls_cert", "tls_key"):
             path = getattr(self, name)
             if path and not os.access(path, os.R_OK):
-                raise ConfigError(f"{name} {path} is no file that can be read")
+                raise ConfigError(f"{source(name)} {path} is no file that can be read")
 
     def spool_folder(self) -> str | None:
         """Gives the folder of the spool, None for memory only. Raises OSError when the default one cannot be used."""
@@ -89,10 +103,10 @@ def _pod_namespace() -> str:
         raise ConfigError(f"the pod's namespace cannot be read: {err}") from err
 
 
-def _servers(servers: str | list[str] | tuple[str, ...]) -> list[str]:
+def _servers(servers: str | list[str] | tuple[str, ...], source: str) -> list[str]:
     """Takes a list of URLs apart. Errors never repeat what may hold a password."""
     if not isinstance(servers, (str, list, tuple)):
-        raise ConfigError("servers is neither a text with URLs nor a list of them")
+        raise ConfigError(f"{source} is neither a text with URLs nor a list of them")
     parts = servers.split(",") if isinstance(servers, str) else list(servers)
     urls = []
     for part in (part.strip() for part in parts):
@@ -101,10 +115,10 @@ def _servers(servers: str | list[str] | tuple[str, ...]) -> list[str]:
         url = part if "://" in part else "nats://" + part
         match = _URL.fullmatch(url)
         if match is None or not 0 < int(match["port"] or 4222) < 1 << 16:
-            raise ConfigError(f"server {redact(part)} is no NATS URL like nats://host:4222")
+            raise ConfigError(f"{source}: {redact(part)} is no NATS URL like nats://host:4222")
         urls.append(url)
     if not urls:
-        raise ConfigError("no server is given in servers")
+        raise ConfigError(f"no server is given in {source}")
     return urls
 
 
@@ -137,7 +151,6 @@ def _seconds(name: str, text: str, default: float) -> float:
     return seconds
 
 
-def _one_of(name: str, text: str, choices: tuple[str, ...]) -> str:
+def _one_of(name: str, text: str, choices: tuple[str, ...]) -> None:
     if text not in choices:
         raise ConfigError(f"{name} is {text!r}, neither {' nor '.join(choices)}")
-    return text

@@ -15,8 +15,11 @@ if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
 else:
     try:
         from lightning.pytorch import Callback
-    except ModuleNotFoundError:
-        from pytorch_lightning import Callback
+    except ModuleNotFoundError as missing:
+        try:
+            from pytorch_lightning import Callback
+        except ModuleNotFoundError:
+            raise missing from None
 
 
 class KatibCallback(Callback):  # type: ignore[misc] # read without its types
