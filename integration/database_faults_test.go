@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/katib-stream/katib-stream/consumer"
+	"github.com/katib-stream/katib-stream/integration/faults"
 	"github.com/katib-stream/katib-stream/internal/testserver"
 	"github.com/katib-stream/katib-stream/schema"
 )
@@ -21,7 +22,7 @@ import (
 type databaseFault struct {
 	name string
 	// begin brings the fault about and returns what ends it.
-	begin func(t *testing.T, s *databaseServer) (end func())
+	begin func(t *testing.T, s *faults.Database) (end func())
 	// reason is what /readyz has to say about it.
 	reason string
 	// forgets says that what was persisted before is gone.
@@ -29,55 +30,43 @@ type databaseFault struct {
 }
 
 var databaseFaults = []databaseFault{
-	{name: "killed", reason: "refused|EOF|invalid connection|bad connection", begin: func(_ *testing.T, s *databaseServer) func() {
+	{name: "killed", reason: "refused|EOF|invalid connection|bad connection", begin: func(_ *testing.T, s *faults.Database) func() {
 		s.Kill()
 		return s.Start
 	}},
-	{name: "paused", reason: "not done within", begin: func(_ *testing.T, s *databaseServer) func() {
+	{name: "paused", reason: "not done within", begin: func(_ *testing.T, s *faults.Database) func() {
 		s.Pause()
 		return s.Resume
 	}},
-	{name: "read-only", reason: "read-only|read only", begin: func(t *testing.T, s *databaseServer) func() {
-		s.exec(t, s.either("SET GLOBAL read_only = 1", "ALTER ROLE worker SET default_transaction_read_only = on"))
-		if s.postgres {
-			s.disconnect(t) // the setting is for new sessions
-		}
-		return func() {
-			s.exec(t, s.either("SET GLOBAL read_only = 0", "ALTER ROLE worker RESET default_transaction_read_only"))
-		}
+	{name: "read-only", reason: "read-only|read only", begin: func(t *testing.T, s *faults.Database) func() { return s.ReadOnly(t) }},
+	{name: "out of connections", reason: "(?i)too many (connections|clients)|remaining connection slots", begin: func(t *testing.T, s *faults.Database) func() {
+		return s.OutOfConnections(t)
 	}},
-	{name: "out of connections", reason: "(?i)too many (connections|clients)|remaining connection slots", begin: func(t *testing.T, s *databaseServer) func() {
-		if !s.postgres {
-			s.exec(t, "SET GLOBAL max_connections = 20")
-		}
-		s.disconnect(t)
-		return s.occupy(t)
+	{name: "wrong password", reason: "(?i)access denied|password authentication failed", begin: func(t *testing.T, s *faults.Database) func() {
+		change := s.Either("ALTER USER worker IDENTIFIED BY '%s'", "ALTER ROLE worker PASSWORD '%s'")
+		s.Exec(t, fmt.Sprintf(change, "another"))
+		s.Disconnect(t)
+		return func() { s.Exec(t, fmt.Sprintf(change, faults.WorkerPassword)) }
 	}},
-	{name: "wrong password", reason: "(?i)access denied|password authentication failed", begin: func(t *testing.T, s *databaseServer) func() {
-		change := s.either("ALTER USER worker IDENTIFIED BY '%s'", "ALTER ROLE worker PASSWORD '%s'")
-		s.exec(t, fmt.Sprintf(change, "another"))
-		s.disconnect(t)
-		return func() { s.exec(t, fmt.Sprintf(change, workerPassword)) }
-	}},
-	{name: "ids exhausted", reason: "(?i)2147483647|auto-?increment|out of range", begin: func(t *testing.T, s *databaseServer) func() {
-		s.exec(t, s.either("ALTER TABLE observation_logs AUTO_INCREMENT = 2147483647",
+	{name: "ids exhausted", reason: "(?i)2147483647|auto-?increment|out of range", begin: func(t *testing.T, s *faults.Database) func() {
+		s.Exec(t, s.Either("ALTER TABLE observation_logs AUTO_INCREMENT = 2147483647",
 			"SELECT setval(pg_get_serial_sequence('observation_logs', 'id'), 2147483647)"))
 		return func() {
-			admin := s.superuser(t)
+			admin := s.Superuser(t)
 			defer admin.Close()
 			if err := admin.WidenID(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}},
-	{name: "table dropped", reason: "doesn't exist|does not exist", forgets: true, begin: func(t *testing.T, s *databaseServer) func() {
-		s.exec(t, "DROP TABLE observation_logs")
-		return func() { open(t, s.worker) } // which makes it again
+	{name: "table dropped", reason: "doesn't exist|does not exist", forgets: true, begin: func(t *testing.T, s *faults.Database) func() {
+		s.Exec(t, "DROP TABLE observation_logs")
+		return func() { open(t, s.Worker) } // which makes it again
 	}},
 	// The last, because InnoDB gives room back in its own time.
-	{name: "full", reason: "is full|File too large", begin: func(t *testing.T, s *databaseServer) func() {
-		empty := s.fill(t)
-		s.disconnect(t)
+	{name: "full", reason: "is full|File too large", begin: func(t *testing.T, s *faults.Database) func() {
+		empty := s.Fill(t)
+		s.Disconnect(t)
 		return empty
 	}},
 }
@@ -93,7 +82,7 @@ func TestDatabaseFaults(t *testing.T) {
 		}
 		t.Run(database.Name, func(t *testing.T) {
 			t.Parallel()
-			server := startDatabase(t, database.Name)
+			server := faults.StartDatabase(t, database.Name, faults.Small)
 			for _, fault := range databaseFaults {
 				t.Run(fault.name, func(t *testing.T) { suffer(t, server, fault) })
 			}
@@ -101,13 +90,13 @@ func TestDatabaseFaults(t *testing.T) {
 	}
 }
 
-func suffer(t *testing.T, s *databaseServer, fault databaseFault) {
+func suffer(t *testing.T, s *faults.Database, fault databaseFault) {
 	const half = 10
 	js := connect(t, testserver.NATS(t).URL())
 	ensureStreams(t, js)
 	log := &journal{}
 	log.showIfFailed(t)
-	db := openAs(t, s.worker)
+	db := openAs(t, s.Worker)
 	c := consume(t, js, db, consumer.Config{
 		Workers: 2, AckWait: 2 * time.Second, CommitTimeout: time.Second, JanitorEvery: time.Hour, Logger: log.logger(),
 	})

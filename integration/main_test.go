@@ -232,3 +232,18 @@ func overDatabases(t *testing.T, test func(t *testing.T, url string)) {
 		})
 	}
 }
+
+// openAs opens a database as it is, without making tables.
+func openAs(t testing.TB, url string) *katibdb.DB {
+	t.Helper()
+	cfg, err := katibdb.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := katibdb.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"testing"
 )
 
 const loopback = "127.0.0.1"
@@ -14,6 +15,16 @@ const loopback = "127.0.0.1"
 // elsewhere). A client that reconnects could otherwise be given the port of the stopped server it looks for, and keep
 // the server from coming back to it.
 const lowestPort, highestPort = 15_000, 32_000
+
+// FreePort finds a loopback port that will very likely stay free while what listens on it restarts.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
 
 // freePort finds a loopback port that nobody listens on, and that will very likely stay free while a server restarts.
 func freePort() (int, error) {

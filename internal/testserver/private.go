@@ -74,7 +74,7 @@ func (s *privateServer) address() string { return address(s.port) }
 // start starts the server and waits until it answers.
 func (s *privateServer) start(ctx context.Context) error {
 	argv := slices.Concat(s.program.serve(s.dir, s.port), s.extra)
-	started, err := startProcess(argv, s.account, s.dir)
+	started, err := startProcess(argv, nil, s.account, s.dir)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,43 @@ import (
 	"time"
 )
 
-// process is a server program that runs as a child of this process, and dies with it.
+// Process is a program that runs as a child of this process, and dies with it.
+type Process struct{ *process }
+
+// StartProcess starts a program with further variables in its environment. Its output goes to the file log in dir, which is
+// also where it runs.
+func StartProcess(argv, env []string, dir string) (*Process, error) {
+	p, err := startProcess(argv, env, nil, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Process{p}, nil
+}
+
+// PID is the process's id.
+func (p *Process) PID() int { return p.command.Process.Pid }
+
+// Ended is closed when the program has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// State says how the program ended; it is for after that.
+func (p *Process) State() *os.ProcessState { return p.command.ProcessState }
+
+// Kill kills the program and its children with SIGKILL, and waits until they are gone.
+func (p *Process) Kill() error { return p.kill() }
+
+// Terminate asks the program to end, with SIGTERM.
+func (p *Process) Terminate() error { return p.signal(syscall.SIGTERM) }
+
+// Pause stops the program and its children where they are, until Resume.
+func (p *Process) Pause() error { return p.pause() }
+
+// Resume lets a paused program go on.
+func (p *Process) Resume() error { return p.signalAll(syscall.SIGCONT) }
+
+// Output is the end of what the program wrote.
+func (p *Process) Output() string { return p.output() }
+
 type process struct {
 	command *exec.Cmd
 	ended   chan struct{} // closed when the program has ended and was waited for
@@ -23,13 +59,14 @@ type process struct {
 // startProcess runs a program whose output goes to a file. The child is to be killed by the kernel when its parent is,
 // but what the kernel takes for the parent is the thread that started it. So a goroutine keeps that thread until the
 // child has ended.
-func startProcess(argv []string, account *syscall.Credential, dir string) (*process, error) {
+func startProcess(argv, env []string, account *syscall.Credential, dir string) (*process, error) {
 	p := &process{command: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{}), log: filepath.Join(dir, "log")}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", argv[0], err)
 	}
 	defer log.Close()
+	p.command.Env = append(os.Environ(), env...)
 	p.command.Dir, p.command.Stdout, p.command.Stderr = dir, log, log
 	p.command.SysProcAttr = childAttributes(account)
 	started := make(chan error)
