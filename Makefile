@@ -5,12 +5,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS = -X main.version=$(VERSION)
 PY = $(CURDIR)/.venv/bin
 # Where Python code is, as seen from producer/python, whose settings hold for all of it.
-SCRIPTS = $(addprefix ../../,$(wildcard examples/python integration/python integration/bench/python))
+SCRIPTS = $(addprefix ../../,$(wildcard examples/python integration/python integration/bench/python integration/chaos/trainer))
 # The Python tests as a whole are interrupted after 10 minutes, where the system has the program for it.
 LIMIT = $(if $(shell command -v timeout),timeout --foreground --signal INT --kill-after 30 600)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fmt docs proto fuzz bench package clean setup python
+.PHONY: help build demo test lint fmt docs proto fuzz chaos chaos-mutants bench package clean setup python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,13 @@ fuzz: ## fuzz what a stranger can reach, FUZZTIME (30s) each
 	@for target in schema/FuzzDecodeEvents schema/FuzzDecode schema/FuzzParseSubject internal/spool/FuzzRead \
 		internal/metricline/FuzzLine internal/metricline/FuzzPairs internal/metricline/FuzzSplitter; do \
 		$(GO) test ./$${target%/*} -run '^$$' -fuzz "^$${target##*/}$$" -fuzztime $(or $(FUZZTIME),30s) || exit 1; done
+
+chaos: setup ## break everything for DURATION (10m), by the schedule of SEED, and hold what was promised against the database
+	$(GO) test ./integration/chaos -run TestChaos -v -timeout 0 -chaos.duration $(or $(DURATION),10m) $(if $(SEED),-chaos.seed $(SEED)) \
+		$(if $(DATABASE),-chaos.database $(DATABASE)) $(if $(FAULTS),-chaos.faults '$(FAULTS)')
+
+chaos-mutants: setup ## plant one bug at a time, and demand that chaos finds each
+	$(GO) test ./integration/chaos -run TestMutants -v -timeout 60m -chaos.mutants '$(or $(MUTANTS),.)'
 
 bench: setup ## measure the consumer beside a bare loop of inserts, in one run
 	$(GO) test ./integration/bench -run '^$$' -bench . -benchtime 1x -timeout 60m -v

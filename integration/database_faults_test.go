@@ -64,11 +64,7 @@ var databaseFaults = []databaseFault{
 		return func() { open(t, s.Worker) } // which makes it again
 	}},
 	// The last, because InnoDB gives room back in its own time.
-	{name: "full", reason: "is full|File too large", begin: func(t *testing.T, s *faults.Database) func() {
-		empty := s.Fill(t)
-		s.Disconnect(t)
-		return empty
-	}},
+	{name: "full", reason: "is full|File too large", begin: func(t *testing.T, s *faults.Database) func() { return s.Full(t) }},
 }
 
 // TestDatabaseFaults runs a consumer through what can befall a database server. Whatever it is: nothing is acknowledged,

@@ -149,11 +149,32 @@ func (s *Database) ReadOnly(t testing.TB) (end func()) {
 // OutOfConnections ends the worker's connections and takes all that there are.
 func (s *Database) OutOfConnections(t testing.TB) (end func()) {
 	t.Helper()
-	if !s.Postgres {
-		s.Exec(t, "SET GLOBAL max_connections = 20")
+	if s.Postgres {
+		s.Disconnect(t)
+		return s.Occupy(t)
+	}
+	present, all := 0, 0
+	admin, err := s.Superuser(t).SQL().Conn(t.Context()) // kept, for there will be no other
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = admin.QueryRowContext(t.Context(), "SELECT COUNT(*), @@global.max_connections FROM information_schema.processlist").Scan(&present, &all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := func(connections int) {
+		if _, err := admin.ExecContext(context.Background(), fmt.Sprintf("SET GLOBAL max_connections = %d", connections)); err != nil {
+			t.Error(err)
+		}
 	}
 	s.Disconnect(t)
-	return s.Occupy(t)
+	limit(max(10, present+5))
+	free := s.Occupy(t)
+	return func() {
+		free()
+		limit(all)
+		_ = admin.Close()
+	}
 }
 
 // Occupy takes all the connections that the server gives to ordinary users; free gives them back.
@@ -178,8 +199,18 @@ func (s *Database) Occupy(t testing.TB) (free func()) {
 	}
 }
 
-// Fill takes the room that tables have; empty gives it back.
-func (s *Database) Fill(t testing.TB) (empty func()) {
+// Full takes the room that tables have, and the worker's connections, for what limits new ones; empty gives it back.
+func (s *Database) Full(t testing.TB) (empty func()) {
+	t.Helper()
+	free := s.fill(t)
+	s.Disconnect(t)
+	return func() {
+		free()
+		s.Disconnect(t)
+	}
+}
+
+func (s *Database) fill(t testing.TB) (empty func()) {
 	t.Helper()
 	if s.Postgres {
 		return s.limitFiles(t)
@@ -207,6 +238,9 @@ func (s *Database) Fill(t testing.TB) (empty func()) {
 	}
 	return func() {
 		if err := reserve.Rollback(); err != nil {
+			t.Error(err)
+		}
+		if _, err := admin.SQL().ExecContext(context.Background(), "DROP DATABASE ballast"); err != nil {
 			t.Error(err)
 		}
 		_ = admin.Close()

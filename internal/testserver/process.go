@@ -47,6 +47,9 @@ func (p *Process) Pause() error { return p.pause() }
 // Resume lets a paused program go on.
 func (p *Process) Resume() error { return p.signalAll(syscall.SIGCONT) }
 
+// Signal sends the program itself a signal.
+func (p *Process) Signal(signal syscall.Signal) error { return p.signal(signal) }
+
 // Output is the end of what the program wrote.
 func (p *Process) Output() string { return p.output() }
 

@@ -21,10 +21,10 @@ var ofNATSServer = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
 }
 
-// Run runs the tests, then stops the database servers they shared, and looks for goroutines that were left behind. It
-// returns the status to exit with. Every TestMain of a package that takes servers from here ends with
+// Run runs the tests, then stops the database servers they shared, and looks for goroutines that were left behind, other than
+// those of libraries that are ignored. It returns the status to exit with. Every TestMain of a package that takes servers from here ends with
 // os.Exit(testserver.Run(m)).
-func Run(m *testing.M) int {
+func Run(m *testing.M, ignored ...goleak.Option) int {
 	status := m.Run()
 	if err := shared.close(); err != nil {
 		fmt.Fprintln(os.Stderr, "testserver:", err)
@@ -33,7 +33,7 @@ func Run(m *testing.M) int {
 	if status != 0 {
 		return status
 	}
-	if err := goleak.Find(ofNATSServer...); err != nil {
+	if err := goleak.Find(append(ignored, ofNATSServer...)...); err != nil {
 		fmt.Fprintln(os.Stderr, "testserver:", err)
 		return 1
 	}
