@@ -32,7 +32,8 @@ python: # .venv, with the tools for Python
 test: setup build ## run every test, Go and Python, on real servers
 	$(GO) tool gotestsum --format pkgname -- -race -timeout 10m $$($(GO) list ./... | grep -v /integration)
 	cd producer/python && KATIB_STREAM_BIN=$(CURDIR)/bin/katib-stream $(LIMIT) $(PY)/python -m pytest -o faulthandler_exit_on_timeout=true
-	$(GO) tool gotestsum --format testname -- -timeout 15m ./integration/...
+	$(GO) tool gotestsum --format testname -- -timeout 15m $$($(GO) list ./integration/... | grep -v /chaos)
+	$(GO) test ./integration/chaos/... -v -timeout 10m
 
 lint: python ## vet, staticcheck, gofumpt, tidy modules, the import rule; ruff and mypy
 	$(GO) vet ./...

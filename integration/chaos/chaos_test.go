@@ -21,11 +21,11 @@ import (
 
 // topologies are run side by side.
 func topologies() []topology {
-	all := []topology{{"mariadb", 1}, {"postgres", 3}}
+	all := []topology{{database: "mariadb", size: 1}, {database: "postgres", size: 3}}
 	if *database == "" {
 		return all
 	}
-	return []topology{{*database, 1 + 2*int(*seed%2)}}
+	return []topology{{database: *database, size: 1 + 2*int(*seed%2)}}
 }
 
 // TestChaos brings every fault about, then mixes them for as long as asked, and holds the three truths against each other.

@@ -34,6 +34,11 @@ func (v *verdicts) bad() int {
 	return v.Lost + v.Doubled + v.Altered + v.Unordered + v.Invented + v.Resurrected
 }
 
+func (v *verdicts) string() string {
+	return fmt.Sprintf("%d lost, %d doubled, %d altered, %d out of order, %d invented, %d resurrected of %d promised; %d once, %d promised to nobody",
+		v.Lost, v.Doubled, v.Altered, v.Unordered, v.Invented, v.Resurrected, v.Promised, v.Once, v.Unpromised)
+}
+
 func (v *verdicts) example(format string, args ...any) {
 	if len(v.Examples) < 20 {
 		v.Examples = append(v.Examples, fmt.Sprintf(format, args...))

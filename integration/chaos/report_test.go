@@ -96,20 +96,30 @@ func (c *result) problems() []string {
 	return problems
 }
 
+// verdictsOnly are the violations that are no fault's failure to bite.
+func (c *result) verdictsOnly() []string {
+	problems := append([]string(nil), c.verdicts.Examples...)
+	for _, problem := range c.other {
+		if !strings.Contains(problem, "never bit") {
+			problems = append(problems, problem)
+		}
+	}
+	return problems
+}
+
 func (c *result) text() string {
 	var b strings.Builder
 	v := c.verdicts
-	fmt.Fprintf(&b, "\nchaos: %s, %d of NATS, seed %d, %v, %d events a second and trainer\n", c.topology.database, c.topology.size, *seed, c.took.Round(time.Second), *rate)
+	fmt.Fprintf(&b, "\nchaos: %s, %d of NATS, seed %d, %v, %d events a second and trainer\n", c.topology.database, c.topology.size, *seed, c.took.Round(time.Second), c.rate())
 	fmt.Fprintf(&b, "  %-48s %5s %5s %9s  %s\n", "fault", "times", "bit", "recovery", "the last time")
 	for _, f := range c.faults {
 		if r := c.records[f.name]; r != nil {
 			fmt.Fprintf(&b, "  %-48s %5d %5d %9s  %s\n", f.name, r.Times, r.Bites, r.Recovery.Round(10*time.Millisecond), r.Evidence)
 		}
 	}
-	fmt.Fprintf(&b, "  %d trials, %d messages stored, %d rows; %d events promised, %d there once (%d of them promised to nobody), %d stored more than once\n",
-		c.trials, c.stored, c.rows, v.Promised, v.Once, v.Unpromised, v.Restored)
-	fmt.Fprintf(&b, "  %d lost, %d doubled, %d altered, %d out of order, %d invented, %d resurrected; %d promises looked at when they were made, %d dead letters\n",
-		v.Lost, v.Doubled, v.Altered, v.Unordered, v.Invented, v.Resurrected, c.audits, c.poisons)
+	fmt.Fprintf(&b, "  %s\n", v.string())
+	fmt.Fprintf(&b, "  %d trials, %d messages, %d rows; %d events stored more than once; %d promises looked at when they were made; %d dead letters\n",
+		c.trials, c.stored, c.rows, v.Restored, c.audits, c.poisons)
 	fmt.Fprintf(&b, "  longest time without a commit: %v (%s)\n", c.watch.longest.Round(10*time.Millisecond), c.watch.during)
 	for _, line := range slices.Concat(v.Examples, c.other[:min(len(c.other), 40)]) {
 		fmt.Fprintf(&b, "  VIOLATION %s\n", line)
