@@ -18,7 +18,7 @@ var (
 	duration = flag.Duration("chaos.duration", 0, "how long faults are mixed after each had its turn")
 	rate     = flag.Int("chaos.rate", 60, "events a second and trainer")
 	only     = flag.String("chaos.faults", "", "regular expression of the faults to bring about; default all")
-	database = flag.String("chaos.database", "", "mariadb, mysql or postgres; default each")
+	database = flag.String("chaos.database", "", "mariadb or mysql, with one NATS server, or postgres, with three; default mariadb and postgres")
 	mutants  = flag.String("chaos.mutants", "", "regular expression of the planted bugs to be found; default none")
 	keep     = flag.Bool("chaos.keep", false, "keep the folder with logs and notes also when all went well")
 )

@@ -3,7 +3,6 @@ package chaos
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -117,7 +116,7 @@ func (h *hop) down(client, server net.Conn, losing *atomic.Bool) {
 			h.lost.Add(1)
 			return
 		}
-		if _, err := client.Write(chunk[:n]); err != nil && err != io.EOF {
+		if _, err := client.Write(chunk[:n]); err != nil {
 			return
 		}
 		h.passed.Add(int64(n))

@@ -11,14 +11,16 @@
 package notes
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Check is the second metric of an event: it tells whether an event is whole, and is the one that was reported.
@@ -186,20 +188,16 @@ func (l *Lines) Next() ([]string, error) {
 	}
 	l.rest = append(l.rest, chunk[:n]...)
 	end := bytes.LastIndexByte(l.rest, '\n') + 1
-	var lines []string
-	scanner := bufio.NewScanner(bytes.NewReader(l.rest[:end]))
-	for scanner.Scan() {
-		lines = append(lines, scanner.Text())
-	}
-	l.rest = append([]byte(nil), l.rest[end:]...)
-	return lines, nil
+	lines := strings.Split(string(l.rest[:end]), "\n")
+	l.rest = slices.Clone(l.rest[end:])
+	return lines[:len(lines)-1], nil
 }
 
 // Close closes the file.
 func (l *Lines) Close() error { return l.file.Close() }
 
 func ignoreEnd(err error) error {
-	if err != nil && err.Error() == "EOF" {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err

@@ -159,6 +159,7 @@ def create(path: str, size: int, description: dict[str, str]) -> Segment:
     except BaseException:
         _close(fd)
         _unlink(temporary)
+        _unlink(path)  # when a signal's handler raised just after the rename
         raise
     return made
 
