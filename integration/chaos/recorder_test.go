@@ -88,6 +88,9 @@ func (r *recorder) take(msg jetstream.Msg) {
 	})
 	if err != nil {
 		r.letters++
+		if !strings.Contains(msg.Subject(), ".poison") {
+			r.strange = append(r.strange, fmt.Sprintf("the stream holds what does not decode under %s: %v", msg.Subject(), err))
+		}
 		return
 	}
 	for _, event := range whole(decoded.Events) {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 	"testing"
 )
 
@@ -15,6 +16,9 @@ const loopback = "127.0.0.1"
 // elsewhere). A client that reconnects could otherwise be given the port of the stopped server it looks for, and keep
 // the server from coming back to it.
 const lowestPort, highestPort = 15_000, 32_000
+
+// given are the ports that were found before: who was given one may not listen yet.
+var given sync.Map
 
 // FreePort finds a loopback port that will very likely stay free while what listens on it restarts.
 func FreePort(t testing.TB) int {
@@ -30,6 +34,9 @@ func FreePort(t testing.TB) int {
 func freePort() (int, error) {
 	for range 100 {
 		port := lowestPort + rand.IntN(highestPort-lowestPort)
+		if _, before := given.LoadOrStore(port, true); before {
+			continue
+		}
 		listener, err := net.Listen("tcp", address(port))
 		if err != nil {
 			continue
