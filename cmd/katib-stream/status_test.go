@@ -205,7 +205,7 @@ func TestStatusOfALargeTrial(t *testing.T) {
 	const messages = 2*refsAtOnce + 17
 	putMany(t, js, "t", messages)
 	put(t, js, "katib.metrics.A.t.me", good) // no namespace's name
-	got := katibStream(t, "status", "t", "--server", ns.URL(), "--db", db)
+	got := katibStream(t, "status", "t", "--server", ns.URL(), "--db", db, "--timeout", patience.String())
 	want := fmt.Sprintf("default me %d 0 %[1]d 0 0 0 0 open\n%d messages are on the way to the database; 1 message is on a subject that is no producer's", messages, messages+1)
 	if table := tableOf(t, got); !strings.HasSuffix(table, want) {
 		t.Errorf("got\n%s\nwant\n%s", table, want)
