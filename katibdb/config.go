@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 )
 
@@ -21,6 +22,8 @@ type Config struct {
 	kind kind
 	url  *url.URL // of MySQL and PostgreSQL
 	path string   // of SQLite
+	// anyServer opens what takes no writes, too, to look at it.
+	anyServer bool
 }
 
 type kind string
@@ -113,6 +116,17 @@ func (c Config) String() string {
 		}
 	}
 	return u.Redacted()
+}
+
+// Missing returns an error when the database is a file that is not there: opening it would make it.
+func (c Config) Missing() error {
+	if c.kind != sqliteKind {
+		return nil
+	}
+	if _, err := os.Stat(c.path); err != nil {
+		return fmt.Errorf("look at the database: %w", err)
+	}
+	return nil
 }
 
 func (c Config) withDefaults() Config {

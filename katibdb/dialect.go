@@ -32,6 +32,8 @@ type dialect interface {
 	// isData and isRetry classify errors of the driver.
 	isData(error) bool
 	isRetry(error) bool
+	// inspect reads what only this kind of database has to tell.
+	inspect(context.Context, *inspector)
 }
 
 // values gives n groups of placeholders: (?,?),(?,?) for n = 2 and width = 2.

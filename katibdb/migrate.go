@@ -2,7 +2,6 @@ package katibdb
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"fmt"
 	"strings"
@@ -172,25 +171,17 @@ func (db *DB) checkCharacters(ctx context.Context) error {
 }
 
 func (db *DB) checkColumns(ctx context.Context) error {
-	const query = `SELECT column_name, character_set_name FROM information_schema.columns
-		WHERE table_schema = DATABASE() AND table_name = 'observation_logs' AND character_set_name <> 'utf8mb4'`
-	rows, err := db.pool.QueryContext(ctx, query)
+	narrow, err := texts(ctx, db.pool, narrowColumns)
 	if err != nil {
 		return fmt.Errorf("look up character sets: %w", err)
-	}
-	defer rows.Close()
-	var narrow []string
-	for rows.Next() {
-		var column string
-		var charset sql.NullString
-		if err := rows.Scan(&column, &charset); err != nil {
-			return fmt.Errorf("look up character sets: %w", err)
-		}
-		narrow = append(narrow, column+" ("+charset.String+")")
 	}
 	if len(narrow) > 0 {
 		db.log.Warn("columns of observation_logs don't take all of Unicode; what they don't take becomes a dead letter",
 			"columns", strings.Join(narrow, ", "), "mend", "ALTER TABLE observation_logs CONVERT TO CHARACTER SET utf8mb4")
 	}
-	return rows.Err()
+	return nil
 }
+
+// narrowColumns are those of Katib's table, in MySQL, that lack characters, with their character sets.
+const narrowColumns = `SELECT CONCAT(column_name, ' (', character_set_name, ')') FROM information_schema.columns
+	WHERE table_schema = DATABASE() AND table_name = 'observation_logs' AND character_set_name <> 'utf8mb4' ORDER BY ordinal_position`

@@ -24,7 +24,7 @@ func (postgresDialect) open(cfg Config) (*sql.DB, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	if config.ValidateConnect == nil {
+	if config.ValidateConnect == nil && !cfg.anyServer {
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // leave an old primary
 	}
 	return stdlib.OpenDB(*config), nil

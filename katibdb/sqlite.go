@@ -20,9 +20,11 @@ type sqliteDialect struct{}
 func (sqliteDialect) open(cfg Config) (*sql.DB, error) {
 	query := url.Values{"_pragma": {
 		"busy_timeout(10000)",
-		"journal_mode(WAL)",
 		"synchronous(FULL)", // a commit is on the disk before its messages are acknowledged
 	}}
+	if !cfg.anyServer { // it would write to a file that is only looked at
+		query.Add("_pragma", "journal_mode(WAL)")
+	}
 	query.Set("_time_format", "sqlite")
 	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: cfg.path}).EscapedPath(), RawQuery: query.Encode()}
 	return sql.Open("sqlite", u.String())

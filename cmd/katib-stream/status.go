@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,10 +54,8 @@ func (a *app) status(ctx context.Context, o statusOptions) error {
 		if err != nil {
 			return err
 		}
-		if path, ok := strings.CutPrefix(cfg.String(), "sqlite:"); ok {
-			if _, err := os.Stat(path); err != nil { // opening it would make it
-				return fmt.Errorf("look at the database: %w; check --db", err)
-			}
+		if err := cfg.Missing(); err != nil {
+			return fmt.Errorf("%w; check --db", err)
 		}
 		if db, err = katibdb.Open(ctx, cfg); err != nil {
 			return err

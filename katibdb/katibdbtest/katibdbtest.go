@@ -65,6 +65,10 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"Katib's table is found", foundTable},
 		{"Katib's table is missing", missingTable},
 		{"index", index},
+		{"inspection", inspection},
+		{"inspection of what is missing", inspectionMissing},
+		{"inspection of Katib's table", inspectionTable},
+		{"inspection of ids", inspectionIDs},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
