@@ -36,9 +36,13 @@ const (
 type service struct {
 	barrier *barrier.Barrier
 	log     *slog.Logger
+	version string
 	ctx     context.Context // ends with Serve's
 	places  *semaphore.Weighted
 }
+
+// MetadataVersion is the key, in the service's metadata, of the program's version.
+const MetadataVersion = "katib-stream"
 
 // contract is the version of what is asked and answered.
 const contract = "1.0.0"
@@ -46,12 +50,21 @@ const contract = "1.0.0"
 // again is the pause before the service is set up again after the client ended it.
 const again = 10 * time.Second
 
-// Serve answers until ctx ends; questions that wait then are answered that they are pending. A nil logger means silent.
-func Serve(ctx context.Context, nc *nats.Conn, b *barrier.Barrier, log *slog.Logger) error {
+// Config is what an answer does not depend on.
+type Config struct {
+	// Version is the program's, for who asks which ones run.
+	Version string
+	// Logger gets one line per event that matters. Nil means silent.
+	Logger *slog.Logger
+}
+
+// Serve answers until ctx ends; questions that wait then are answered that they are pending.
+func Serve(ctx context.Context, nc *nats.Conn, b *barrier.Barrier, cfg Config) error {
+	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &service{barrier: b, log: log, ctx: ctx, places: semaphore.NewWeighted(mostQuestions)}
+	s := &service{barrier: b, log: log, version: cfg.Version, ctx: ctx, places: semaphore.NewWeighted(mostQuestions)}
 	for ctx.Err() == nil {
 		if err := s.serve(ctx, nc); err != nil && ctx.Err() == nil {
 			log.Warn("nobody can flush here for now", "subject", schema.FlushPrefix+".>", "error", err)
@@ -69,6 +82,7 @@ func (s *service) serve(ctx context.Context, nc *nats.Conn) error {
 		Version:     contract,
 		Description: "Says when what was reported of a trial is persisted in Katib DB",
 		QueueGroup:  "katib-flush",
+		Metadata:    map[string]string{MetadataVersion: s.version},
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
 			select {
 			case ended <- err:

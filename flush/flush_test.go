@@ -66,7 +66,7 @@ func serve(t *testing.T) (js jetstream.JetStream, db *katibdb.DB, stop func()) {
 	}
 	b := barrier.New(js, db)
 	run(t, b.Run)
-	return js, db, run(t, func(ctx context.Context) error { return Serve(ctx, nc, b, nil) })
+	return js, db, run(t, func(ctx context.Context) error { return Serve(ctx, nc, b, Config{}) })
 }
 
 // ask waits for somebody who answers, and gives the answer, or the error's code and text.

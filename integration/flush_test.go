@@ -31,7 +31,7 @@ func flushService(t testing.TB, js jetstream.JetStream, db *katibdb.DB) (stop fu
 	var parts sync.WaitGroup
 	for _, run := range []func() error{
 		func() error { return b.Run(ctx) },
-		func() error { return flush.Serve(ctx, js.Conn(), b, nil) },
+		func() error { return flush.Serve(ctx, js.Conn(), b, flush.Config{}) },
 	} {
 		parts.Go(func() {
 			if err := run(); err != nil {

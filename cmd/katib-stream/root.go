@@ -36,6 +36,7 @@ func commands() []func(*app) *cobra.Command {
 		newStatusCommand,
 		newSpoolCommand,
 		newMigrateCommand,
+		newDoctorCommand,
 		newDemoCommand,
 		newVersionCommand,
 	}

@@ -133,7 +133,7 @@ func serveKatib(b *testing.B, js jetstream.JetStream, db *katibdb.DB) string {
 	for _, run := range []func(context.Context) error{
 		c.Run, wall.Run,
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
-		func(ctx context.Context) error { return flush.Serve(ctx, js.Conn(), wall, nil) },
+		func(ctx context.Context) error { return flush.Serve(ctx, js.Conn(), wall, flush.Config{}) },
 	} {
 		parts.Go(func() {
 			if err := run(ctx); err != nil {

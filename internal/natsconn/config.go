@@ -79,6 +79,12 @@ func (c Config) options() (nats.Options, error) {
 	return options, nil
 }
 
+// List gives the servers one by one, each as Servers takes it. It may hold passwords. Every error is a *ConfigError.
+func (c Config) List() ([]string, error) {
+	options, err := c.options()
+	return options.Servers, err
+}
+
 func (c Config) overrides() []nats.Option {
 	if c.InProcess != nil {
 		return []nats.Option{nats.Name(c.Name), nats.InProcessServer(c.InProcess)}

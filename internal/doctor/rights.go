@@ -1,0 +1,163 @@
+package doctor
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/katib-stream/katib-stream/schema"
+)
+
+// Roles are those whose rights can be asked for.
+var Roles = []string{"consumer", "db-manager", "producer", "reader"}
+
+const (
+	subjectAccount  = "$JS.API.INFO"
+	subjectStream   = "$JS.API.STREAM.INFO." + schema.Stream
+	subjectDead     = "$JS.API.STREAM.INFO." + schema.DeadLetterStream
+	subjectDurable  = "$JS.API.CONSUMER.INFO." + schema.Stream + "." + schema.Consumer
+	subjectGet      = "$JS.API.DIRECT.GET." + schema.Stream
+	subjectGetDead  = "$JS.API.DIRECT.GET." + schema.DeadLetterStream
+	subjectServices = "$SRV.PING.katib-flush"
+	subjectVersions = "$SRV.INFO.katib-flush"
+
+	// nobody is a name that no trial, stream or consumer has, for requests that must come to nothing.
+	nobody = "katib-doctor"
+)
+
+// right is one that is tried. The server looks at permissions before anything else, so what is sent can be what comes to
+// nothing when it is let through: a message for a stream of another name, which JetStream refuses, or a request that is no
+// JSON. A purge is not tried: without a body that can be read it empties the stream.
+type right struct {
+	subject   string
+	subscribe bool
+	message   bool // it goes to a stream, not to an API
+}
+
+func publish(subjects ...string) []right {
+	rights := make([]right, len(subjects))
+	for i, subject := range subjects {
+		rights[i].subject = subject
+	}
+	return rights
+}
+
+// rightsOf is the table of docs/operating.md.
+func rightsOf(role, namespace string) []right {
+	const create, next = "$JS.API.CONSUMER.CREATE." + schema.Stream + ".", "$JS.API.CONSUMER.MSG.NEXT." + schema.Stream + "."
+	token := schema.EncodeToken(namespace)
+	switch role {
+	case "producer":
+		return append(publish(schema.FlushPrefix+"."+token+"."+nobody), right{subject: schema.SubjectPrefix + "." + token + "." + nobody + ".me", message: true})
+	case "consumer":
+		return append(publish(subjectStream, subjectDead, subjectDurable, create+schema.Consumer, next+schema.Consumer, "$JS.ACK."+schema.Stream+"."+schema.Consumer+"."+nobody),
+			right{subject: schema.DeadLetterPrefix + "." + nobody, message: true},
+			right{subject: schema.FlushPrefix + ".*.*", subscribe: true}, right{subject: subjectServices, subscribe: true})
+	case "db-manager":
+		return append(publish(subjectStream, "$JS.API.STREAM.MSG.GET."+schema.Stream, create+nobody, next+nobody),
+			right{subject: schema.SubjectPrefix + "." + schema.NamespaceUnknown + "." + nobody + ".me", message: true})
+	default:
+		return publish(subjectStream, create+nobody, next+nobody)
+	}
+}
+
+// tryRights tries what each role needs; only for the one asked for it matters. It says whether anything can be asked.
+func (v *visit) tryRights(ctx context.Context) bool {
+	within, cancel := v.within(ctx)
+	defer cancel()
+	inbox := right{subject: v.nc.NewInbox(), subscribe: true}
+	if v.isDenied(within, inbox) {
+		v.say("inbox", Fail, "answers cannot be received: subscribing to "+inbox.subject+" is denied", "allow subscribing to it, or give --inbox-prefix the prefix that is allowed")
+		v.skip("everything that has to be asked", "answers cannot be received")
+		return false
+	}
+	for _, r := range publish(subjectAccount, subjectStream, subjectDead, subjectDurable, subjectGet, subjectGetDead, subjectServices, subjectVersions) {
+		v.isDenied(within, r)
+	}
+	for _, role := range Roles {
+		mayNotPublish, mayNotSubscribe := v.deniedOf(within, role)
+		v.judgeRights(role, mayNotPublish, mayNotSubscribe)
+	}
+	if err := within.Err(); err != nil {
+		v.skip("some rights", "%s", inWords(err))
+	}
+	return true
+}
+
+func (v *visit) deniedOf(ctx context.Context, role string) (mayNotPublish, mayNotSubscribe []string) {
+	for _, r := range rightsOf(role, v.cfg.Namespace) {
+		switch {
+		case !v.isDenied(ctx, r):
+		case r.subscribe:
+			mayNotSubscribe = append(mayNotSubscribe, r.subject)
+		default:
+			mayNotPublish = append(mayNotPublish, r.subject)
+		}
+	}
+	return mayNotPublish, mayNotSubscribe
+}
+
+func (v *visit) judgeRights(role string, mayNotPublish, mayNotSubscribe []string) {
+	var missing []string
+	if len(mayNotPublish) > 0 {
+		missing = append(missing, "publish to "+strings.Join(mayNotPublish, ", "))
+	}
+	if len(mayNotSubscribe) > 0 {
+		missing = append(missing, "subscribe to "+strings.Join(mayNotSubscribe, ", "))
+	}
+	detail := "this user must not " + strings.Join(missing, ", nor ")
+	switch {
+	case len(missing) == 0:
+		v.ok("rights of a "+role, "this user has them")
+	case role == v.cfg.Role:
+		v.say("rights of a "+role, Fail, detail, "allow it: docs/operating.md has the permissions that a "+role+" needs")
+	default:
+		v.say("rights of a "+role, Note, detail, "")
+	}
+}
+
+// isDenied tries a right. A violation comes before the answer to the ping that flushes.
+func (v *visit) isDenied(ctx context.Context, r right) bool {
+	if denied, tried := v.denied[r.subject]; tried {
+		return denied
+	}
+	if r.subscribe {
+		sub, err := v.nc.SubscribeSync(r.subject)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = sub.Unsubscribe() }()
+	} else if err := v.nc.PublishMsg(harmless(r, v.nc.NewInbox())); err != nil {
+		return false
+	}
+	if err := v.nc.FlushWithContext(ctx); err != nil {
+		return false
+	}
+	last := v.nc.LastError()
+	v.denied[r.subject] = last != nil && strings.Contains(last.Error(), `"`+r.subject+`"`)
+	return v.denied[r.subject]
+}
+
+// harmless is a message that nobody acts on. Nobody waits at the reply subject; but servers expect one.
+func harmless(r right, reply string) *nats.Msg {
+	msg := nats.NewMsg(r.subject)
+	msg.Reply = reply
+	if !r.message {
+		msg.Data = []byte(`{"` + nobody)
+		return msg
+	}
+	msg.Header.Set(jetstream.ExpectedStreamHeader, nobody)
+	return msg
+}
+
+// mayAsk says whether this user may publish to the subjects; otherwise the check is skipped.
+func (v *visit) mayAsk(check string, subjects ...string) bool {
+	i := slices.IndexFunc(subjects, func(subject string) bool { return v.denied[subject] })
+	if i >= 0 {
+		v.skip(check, "this user must not publish to %s", subjects[i])
+	}
+	return i < 0
+}
