@@ -29,20 +29,22 @@ func (sqliteDialect) inspect(ctx context.Context, i *inspector) {
 		JOIN pragma_index_info(l.name) c ON c.seqno = 0 WHERE c.name = 'trial_name'`)) > 0
 }
 
-// sqliteWrites begins a transaction that writes, and gives it up: SQLite opens a file that it may not write, and only then
-// says so. Somebody else's lock means that writing works.
+// sqliteWrites writes in a transaction that it gives up: SQLite opens a file that it may not write, begins to write it, and
+// only then says so. Somebody else's lock means that writing works.
 func (i *inspector) sqliteWrites(ctx context.Context) {
 	_, err := i.conn.ExecContext(ctx, "PRAGMA busy_timeout = 1000")
 	if err == nil {
 		_, err = i.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
 	}
+	if err == nil {
+		_, err = i.conn.ExecContext(ctx, "CREATE TABLE katib_stream_inspection (id INTEGER)")
+		_, back := i.conn.ExecContext(ctx, "ROLLBACK")
+		i.note("whether it is read-only", back)
+	}
 	switch {
-	case err == nil:
-		_, err = i.conn.ExecContext(ctx, "ROLLBACK")
-		i.note("whether it is read-only", err)
 	case isSQLite(err, sqlite3.SQLITE_READONLY):
 		i.ReadOnly = "the file, or its folder, must not be written"
-	case !isSQLite(err, sqlite3.SQLITE_BUSY):
+	case err != nil && !isSQLite(err, sqlite3.SQLITE_BUSY):
 		i.note("whether it is read-only", err)
 	}
 }

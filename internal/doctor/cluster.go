@@ -40,13 +40,21 @@ func (v *visit) judgeReplicas(info *jetstream.StreamInfo) {
 		return
 	}
 	var behind []string
+	away := 0
 	for _, peer := range info.Cluster.Replicas {
+		if peer.Offline {
+			away++
+		}
 		if peer.Offline || !peer.Current {
 			behind = append(behind, peer.Name)
 		}
 	}
-	if len(behind) > 0 {
-		v.say(name, Warn, "replicas are not current: "+strings.Join(behind, ", "), "bring back those servers, or replace one for good: `nats stream cluster peer-remove "+name+" "+behind[0]+"`")
+	names := strings.Join(behind, ", ")
+	switch {
+	case away > (info.Config.Replicas-1)/2:
+		v.say(name, Fail, "most of its copies are away, and it takes nothing: "+names, "bring back those servers")
+	case len(behind) > 0:
+		v.say(name, Warn, "replicas are not current: "+names, "bring back those servers, or replace one for good: `nats stream cluster peer-remove "+name+" "+behind[0]+"`")
 	}
 }
 

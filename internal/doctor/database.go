@@ -13,6 +13,8 @@ import (
 	"github.com/katib-stream/katib-stream/katibdb"
 )
 
+const unreachable = "start it, or correct --db or Katib's variables DB_NAME, DB_USER, DB_PASSWORD and the like; a file, and its folder, this user must be able to write"
+
 func (v *visit) lookAtDatabase(ctx context.Context) {
 	if v.cfg.Database == nil {
 		v.skip("everything", "no database is given with --db or Katib's variables")
@@ -32,7 +34,7 @@ func (v *visit) lookAtDatabase(ctx context.Context) {
 		v.say("server", Fail, err.Error(), v.fixable("make the database and its tables", db.Migrate))
 		return
 	case err != nil:
-		v.say("server", Fail, inWords(err), "start it, or correct --db or Katib's variables DB_NAME, DB_USER, DB_PASSWORD and the like")
+		v.say("server", Fail, inWords(err), unreachable)
 		return
 	}
 	v.inspected = &found
@@ -51,6 +53,8 @@ func (v *visit) lookAtDatabase(ctx context.Context) {
 
 func (v *visit) judgeWrites(found katibdb.Inspection) {
 	switch {
+	case found.ReadOnly != "" && found.Settings["journal_mode"] != "":
+		v.say("writes", Fail, "it takes none: "+found.ReadOnly, "let this user write the file and its folder (chown, or fsGroup of the pod)")
 	case found.ReadOnly != "":
 		v.say("writes", Fail, "it takes none: "+found.ReadOnly, "connect to the primary, or switch that off on the server")
 	case found.Replica:

@@ -42,7 +42,7 @@ type visit struct {
 	js       jetstream.JetStream
 	versions []string        // of the servers that answered
 	room     *int64          // bytes that the account still has for streams; nil means no limit that is known
-	denied   map[string]bool // subjects
+	denied   map[string]bool // attempts, by what a server calls them
 	// streams and durable are nil where they do not exist, or must not be looked at.
 	stream, deadLetters jetstream.Stream
 	durable             *jetstream.ConsumerInfo

@@ -121,7 +121,8 @@ func (v *visit) judgeRights(role string, mayNotPublish, mayNotSubscribe []string
 
 // isDenied tries a right. A violation comes before the answer to the ping that flushes.
 func (v *visit) isDenied(ctx context.Context, r right) bool {
-	if denied, tried := v.denied[r.subject]; tried {
+	attempt := r.attempt()
+	if denied, tried := v.denied[attempt]; tried {
 		return denied
 	}
 	if r.subscribe {
@@ -137,8 +138,16 @@ func (v *visit) isDenied(ctx context.Context, r right) bool {
 		return false
 	}
 	last := v.nc.LastError()
-	v.denied[r.subject] = last != nil && strings.Contains(last.Error(), `"`+r.subject+`"`)
-	return v.denied[r.subject]
+	v.denied[attempt] = last != nil && strings.Contains(last.Error(), attempt)
+	return v.denied[attempt]
+}
+
+// attempt is what a server calls it when it refuses.
+func (r right) attempt() string {
+	if r.subscribe {
+		return `Subscription to "` + r.subject + `"`
+	}
+	return `Publish to "` + r.subject + `"`
 }
 
 // harmless is a message that nobody acts on. Nobody waits at the reply subject; but servers expect one.
@@ -155,7 +164,7 @@ func harmless(r right, reply string) *nats.Msg {
 
 // mayAsk says whether this user may publish to the subjects; otherwise the check is skipped.
 func (v *visit) mayAsk(check string, subjects ...string) bool {
-	i := slices.IndexFunc(subjects, func(subject string) bool { return v.denied[subject] })
+	i := slices.IndexFunc(subjects, func(subject string) bool { return v.denied[right{subject: subject}.attempt()] })
 	if i >= 0 {
 		v.skip(check, "this user must not publish to %s", subjects[i])
 	}

@@ -82,7 +82,9 @@ func lacks(subjects []string, want any) bool {
 func union(have, want []string) []string {
 	all := slices.Clone(want)
 	for _, subject := range have {
-		within := func(wide string) bool { return subject == wide || strings.HasPrefix(subject, strings.TrimSuffix(wide, ">")) }
+		within := func(wide string) bool {
+			return subject == wide || strings.HasPrefix(subject, strings.TrimSuffix(wide, ">"))
+		}
 		if !slices.ContainsFunc(want, within) {
 			all = append(all, subject)
 		}

@@ -50,6 +50,9 @@ func TestDriftedStreams(t *testing.T) {
 			sc := parsed[jetstream.StreamConfig](t, schema.StreamConfig)
 			sc.MaxBytes, sc.Metadata = 64<<20, map[string]string{schema.MetadataEpoch: "e"}
 			tt.change(&sc)
+			if _, err := js.CreateStream(t.Context(), parsed[jetstream.StreamConfig](t, schema.DeadLetterConfig)); err != nil {
+				t.Fatal(err)
+			}
 			stream, err := js.CreateStream(t.Context(), sc)
 			if err != nil {
 				t.Fatal(err)
