@@ -38,7 +38,8 @@ func (i *inspector) postgresServer(ctx context.Context) {
 		i.NarrowText = []string{"the database (" + encoding + ")"}
 	}
 	i.read(ctx, "the connections", `SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int`, &i.MaxConnections)
-	i.read(ctx, "the connections", "SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type = 'client backend'", &i.Connections)
+	// pg_stat_activity does not tell everybody which of its rows are clients.
+	i.read(ctx, "the connections", "SELECT SUM(numbackends) FROM pg_stat_database", &i.Connections)
 }
 
 func (i *inspector) postgresTable(ctx context.Context) {

@@ -29,7 +29,7 @@ func (d drift) String() string {
 }
 
 // inNanoseconds are fields that are lengths of time.
-var inNanoseconds = []string{"max_age", "duplicate_window", "subject_delete_marker_ttl", "inactive_threshold", "max_expires", "priority_timeout"}
+var inNanoseconds = []string{"max_age", "duplicate_window", "subject_delete_marker_ttl", "inactive_threshold", "ack_wait", "max_expires", "priority_timeout"}
 
 func (d drift) literal(value any) string {
 	if value == nil {

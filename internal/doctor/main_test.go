@@ -99,14 +99,6 @@ func wants(t testing.TB, report Report, check string, status Status, text string
 	t.Errorf("want %s of %s with %q in\n%s", status, check, text, lines(report))
 }
 
-// wantsNothing checks that nothing is wrong.
-func wantsNothing(t testing.TB, report Report) {
-	t.Helper()
-	if report.Count(Fail)+report.Count(Warn)+report.Unfixed() > 0 {
-		t.Errorf("want nothing to mend in\n%s", lines(report))
-	}
-}
-
 func lines(report Report) string {
 	var text strings.Builder
 	for _, f := range report.Fixed {

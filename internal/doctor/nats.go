@@ -32,7 +32,7 @@ func (v *visit) reach(ctx context.Context) {
 	for n, nc := range conns {
 		switch {
 		case nc != nil:
-			v.ok("server", "%s answers (%s, version %s)", nc.ConnectedUrlRedacted(), nc.ConnectedServerName(), nc.ConnectedServerVersion())
+			v.ok("server", "%s answers (%s, version %s)", natsconn.Redact(nc.ConnectedUrl()), nc.ConnectedServerName(), nc.ConnectedServerVersion())
 			v.versions = append(v.versions, nc.ConnectedServerVersion())
 			if n != first {
 				nc.Close()
@@ -47,10 +47,13 @@ func (v *visit) reach(ctx context.Context) {
 		v.skip("everything else of NATS", "NATS is not reachable")
 		return
 	}
-	v.nc = conns[first]
-	if js, err := jetstream.New(v.nc, jetstream.WithDefaultTimeout(v.cfg.Timeout)); err == nil {
-		v.js = js
+	js, err := jetstream.New(conns[first], jetstream.WithDefaultTimeout(v.cfg.Timeout))
+	if err != nil {
+		conns[first].Close()
+		v.skip("everything else of NATS", "%v", err)
+		return
 	}
+	v.nc, v.js = conns[first], js
 }
 
 // cannotReach takes the remedy from the error, which ends with one.
@@ -112,7 +115,7 @@ func (v *visit) measureTrip(ctx context.Context) {
 	defer cancel()
 	begin := time.Now()
 	if err := v.nc.FlushWithContext(within); err != nil {
-		v.say(check, Fail, inWords(err), "look at the network between here and "+v.nc.ConnectedUrlRedacted())
+		v.say(check, Fail, inWords(err), "look at the network between here and "+natsconn.Redact(v.nc.ConnectedUrl()))
 		return
 	}
 	trip := time.Since(begin)

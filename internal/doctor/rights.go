@@ -35,6 +35,7 @@ type right struct {
 	subject   string
 	subscribe bool
 	message   bool // it goes to a stream, not to an API
+	optional  bool // the role's main work goes on without it
 }
 
 func publish(subjects ...string) []right {
@@ -51,7 +52,10 @@ func rightsOf(role, namespace string) []right {
 	token := schema.EncodeToken(namespace)
 	switch role {
 	case "producer":
-		return append(publish(schema.FlushPrefix+"."+token+"."+nobody), right{subject: schema.SubjectPrefix + "." + token + "." + nobody + ".me", message: true})
+		return []right{
+			{subject: schema.SubjectPrefix + "." + token + "." + nobody + ".me", message: true},
+			{subject: schema.FlushPrefix + "." + token + "." + nobody, optional: true},
+		}
 	case "consumer":
 		return append(publish(subjectStream, subjectDead, subjectDurable, create+schema.Consumer, next+schema.Consumer, "$JS.ACK."+schema.Stream+"."+schema.Consumer+"."+nobody),
 			right{subject: schema.DeadLetterPrefix + "." + nobody, message: true},
@@ -78,8 +82,7 @@ func (v *visit) tryRights(ctx context.Context) bool {
 		v.isDenied(within, r)
 	}
 	for _, role := range Roles {
-		mayNotPublish, mayNotSubscribe := v.deniedOf(within, role)
-		v.judgeRights(role, mayNotPublish, mayNotSubscribe)
+		v.judgeRights(role, v.deniedOf(within, role))
 	}
 	if err := within.Err(); err != nil {
 		v.skip("some rights", "%s", inWords(err))
@@ -87,36 +90,29 @@ func (v *visit) tryRights(ctx context.Context) bool {
 	return true
 }
 
-func (v *visit) deniedOf(ctx context.Context, role string) (mayNotPublish, mayNotSubscribe []string) {
-	for _, r := range rightsOf(role, v.cfg.Namespace) {
-		switch {
-		case !v.isDenied(ctx, r):
-		case r.subscribe:
-			mayNotSubscribe = append(mayNotSubscribe, r.subject)
-		default:
-			mayNotPublish = append(mayNotPublish, r.subject)
-		}
-	}
-	return mayNotPublish, mayNotSubscribe
+func (v *visit) deniedOf(ctx context.Context, role string) []right {
+	return slices.DeleteFunc(rightsOf(role, v.cfg.Namespace), func(r right) bool { return !v.isDenied(ctx, r) })
 }
 
-func (v *visit) judgeRights(role string, mayNotPublish, mayNotSubscribe []string) {
+func (v *visit) judgeRights(role string, denied []right) {
+	check := "rights of a " + role
+	if len(denied) == 0 {
+		v.ok(check, "this user has them")
+		return
+	}
+	status := Warn
 	var missing []string
-	if len(mayNotPublish) > 0 {
-		missing = append(missing, "publish to "+strings.Join(mayNotPublish, ", "))
+	for _, r := range denied {
+		missing = append(missing, r.attempt())
+		if !r.optional {
+			status = Fail
+		}
 	}
-	if len(mayNotSubscribe) > 0 {
-		missing = append(missing, "subscribe to "+strings.Join(mayNotSubscribe, ", "))
+	detail, mend := "denied: "+strings.Join(missing, ", "), "allow it in this user's permissions: docs/operating.md has what a "+role+" needs"
+	if role != v.cfg.Role {
+		status, mend = Note, ""
 	}
-	detail := "this user must not " + strings.Join(missing, ", nor ")
-	switch {
-	case len(missing) == 0:
-		v.ok("rights of a "+role, "this user has them")
-	case role == v.cfg.Role:
-		v.say("rights of a "+role, Fail, detail, "allow it: docs/operating.md has the permissions that a "+role+" needs")
-	default:
-		v.say("rights of a "+role, Note, detail, "")
-	}
+	v.say(check, status, detail, mend)
 }
 
 // isDenied tries a right. A violation comes before the answer to the ping that flushes.

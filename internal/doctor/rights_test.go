@@ -23,9 +23,11 @@ func documented() map[string]*server.Permissions {
 			"katib.metrics._.>", "$JS.API.STREAM.INFO.KATIB_METRICS", "$JS.API.STREAM.MSG.GET.KATIB_METRICS", "$JS.API.CONSUMER.CREATE.KATIB_METRICS.>",
 			"$JS.API.CONSUMER.DELETE.KATIB_METRICS.>", "$JS.API.CONSUMER.MSG.NEXT.KATIB_METRICS.>",
 		}, nil),
-		"reader": permissions([]string{"$JS.API.STREAM.INFO.KATIB_METRICS", "$JS.API.CONSUMER.*.KATIB_METRICS.>", "$JS.API.CONSUMER.MSG.NEXT.KATIB_METRICS.>"}, nil),
-		"mute":   {Publish: &server.SubjectPermission{Deny: []string{">"}}},
-		"deaf":   {Subscribe: &server.SubjectPermission{Deny: []string{"_INBOX.>"}}},
+		"reader":    permissions([]string{"$JS.API.STREAM.INFO.KATIB_METRICS", "$JS.API.CONSUMER.*.KATIB_METRICS.>", "$JS.API.CONSUMER.MSG.NEXT.KATIB_METRICS.>"}, nil),
+		"unflushed": permissions([]string{"katib.metrics.default.>"}, nil),
+		"silent":    permissions([]string{"$JS.API.>", "$JS.ACK.KATIB_METRICS.>", "katib.deadletters.>"}, nil),
+		"mute":      {Publish: &server.SubjectPermission{Deny: []string{">"}}},
+		"deaf":      {Subscribe: &server.SubjectPermission{Deny: []string{"_INBOX.>"}}},
 	}
 }
 
@@ -50,7 +52,7 @@ func TestRights(t *testing.T) {
 			if has := user == "all" || user == role || role == "reader" && (user == "db-manager" || user == "consumer"); has {
 				wants(t, report, "rights of a "+role, OK, "has them")
 			} else {
-				wants(t, report, "rights of a "+role, Fail, "this user must not publish to ")
+				wants(t, report, "rights of a "+role, Fail, "denied: Publish to \"")
 			}
 			if strings.Contains(lines(report), "no answer in time") {
 				t.Errorf("%s waited for what is denied\n%s", user, lines(report))
@@ -65,7 +67,11 @@ func TestRights(t *testing.T) {
 	cfg.NATS.Servers = "nats://deaf:p@" + host
 	wants(t, run(t, cfg), "inbox", Fail, "answers cannot be received")
 	cfg.NATS.Servers, cfg.Role, cfg.Namespace = "nats://producer:p@"+host, "producer", "other"
-	wants(t, run(t, cfg), "rights of a producer", Fail, "publish to katib.flush.other.katib-doctor, katib.metrics.other.katib-doctor.me")
+	wants(t, run(t, cfg), "rights of a producer", Fail, `denied: Publish to "katib.metrics.other.katib-doctor.me", Publish to "katib.flush.other.katib-doctor"`)
+	cfg.NATS.Servers, cfg.Namespace = "nats://unflushed:p@"+host, "default"
+	wants(t, run(t, cfg), "rights of a producer", Warn, `denied: Publish to "katib.flush.default.katib-doctor"`)
+	cfg.NATS.Servers, cfg.Role = "nats://silent:p@"+host, "consumer"
+	wants(t, run(t, cfg), "rights of a consumer", Fail, `denied: Subscription to "katib.flush.*.*", Subscription to "$SRV.PING.katib-flush"`)
 }
 
 // state is what trying permissions could change.

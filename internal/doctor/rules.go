@@ -35,20 +35,21 @@ var streamRules = map[string]rule{
 	"duplicate_window":        {Note, "the server recognises repeated messages for another time; the database always does", false},
 }
 
-// consumerRules are of the durable consumer. --ack-wait chooses ack_wait.
+// consumerRules are of the durable consumer. Safe are only those that nothing was passed over by.
 var consumerRules = map[string]rule{
-	"name": {}, "durable_name": {}, "description": {}, "metadata": {}, "ack_wait": {}, "sample_freq": {},
+	"name": {}, "durable_name": {}, "description": {}, "metadata": {}, "sample_freq": {},
 
 	"ack_policy":     {Fail, "messages are acknowledged that nobody has persisted", false},
 	"deliver_policy": {Fail, "it begins in the middle of the stream", false},
 	"opt_start_seq":  {Fail, "it begins in the middle of the stream", false},
 	"opt_start_time": {Fail, "it begins in the middle of the stream", false},
 	"replay_policy":  {Fail, "messages come as slowly as they were reported", false},
-	"max_deliver":    {Fail, "messages are given up while the database is away", true},
+	"max_deliver":    {Fail, "messages are given up while the database is away", false}, // and those stay given up
 	"headers_only":   {Fail, "messages come without their events, which makes dead letters of them", true},
 
-	"filter_subject":     {Fail, "messages of other subjects are never persisted", true},
-	"filter_subjects":    {Fail, "messages of other subjects are never persisted", true},
+	// Without its filter it would go on where it stands: what it passed over would never come.
+	"filter_subject":     {Fail, "messages of other subjects are never persisted", false},
+	"filter_subjects":    {Fail, "messages of other subjects are never persisted", false},
 	"deliver_subject":    {Fail, "messages are pushed, where consumers ask for them", false},
 	"deliver_group":      {Fail, "messages are pushed, where consumers ask for them", false},
 	"flow_control":       {Fail, "messages are pushed, where consumers ask for them", false},
@@ -66,6 +67,7 @@ var consumerRules = map[string]rule{
 	"max_ack_pending": {Warn, "messages wait while that many are in hand", true},
 	"backoff":         {Warn, "it replaces the acknowledgement wait", true},
 	"mem_storage":     {Warn, "a restart of the server delivers everything again", false},
+	"ack_wait":        {Note, "a crashed consumer's messages are delivered again after that; --ack-wait chooses it", false},
 	"max_waiting":     {Note, "that many requests may wait", false},
 	"num_replicas":    {Note, "it has not as many copies as the stream", false},
 }
