@@ -110,7 +110,9 @@ func (s *service) consume(ctx context.Context) error {
 	})
 	group.Go(func() error { return s.consumer.Run(inner) })
 	group.Go(func() error { return s.barrier.Run(inner) })
-	group.Go(func() error { return flush.Serve(inner, s.nc, s.barrier, flush.Config{Version: version, Logger: s.log}) })
+	group.Go(func() error {
+		return flush.Serve(inner, s.nc, s.barrier, flush.Config{Version: version, Logger: s.log})
+	})
 	return group.Wait()
 }
 

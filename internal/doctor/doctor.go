@@ -43,6 +43,7 @@ type visit struct {
 	versions []string        // of the servers that answered
 	room     *int64          // bytes that the account still has for streams; nil means no limit that is known
 	denied   map[string]bool // attempts, by what a server calls them
+	untried  error           // why some could not be tried
 	// streams and durable are nil where they do not exist, or must not be looked at.
 	stream, deadLetters jetstream.Stream
 	durable             *jetstream.ConsumerInfo
@@ -62,7 +63,7 @@ type fix struct {
 
 // Run looks at everything that can be reached; that something cannot is a finding. The error is one of cfg, or of ctx.
 func Run(ctx context.Context, cfg Config) (Report, error) {
-	if _, err := cfg.NATS.List(); err != nil {
+	if _, err := cfg.NATS.Each(); err != nil {
 		return Report{}, err
 	}
 	var fixed []Fixed

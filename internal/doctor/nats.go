@@ -17,15 +17,13 @@ import (
 
 // reach asks each server by itself, and keeps the first that answers.
 func (v *visit) reach(ctx context.Context) {
-	servers, _ := v.cfg.NATS.List() // Run has looked at the error
+	servers, _ := v.cfg.NATS.Each() // Run has looked at the error
 	conns, errs := make([]*nats.Conn, len(servers)), make([]error, len(servers))
 	ctx, cancel := v.within(ctx)
 	defer cancel()
 	var all sync.WaitGroup
 	for n, server := range servers {
-		cfg := v.cfg.NATS
-		cfg.Servers = server
-		all.Go(func() { conns[n], errs[n] = natsconn.ConnectOnce(ctx, cfg) })
+		all.Go(func() { conns[n], errs[n] = natsconn.ConnectOnce(ctx, server) })
 	}
 	all.Wait()
 	first := slices.IndexFunc(conns, func(nc *nats.Conn) bool { return nc != nil })
@@ -74,7 +72,7 @@ func (v *visit) lookAtServer(ctx context.Context) {
 	v.measureTrip(ctx)
 }
 
-// judgeVersion knows which servers have faults that matter here; `nats.md` of the server's releases has more.
+// judgeVersion knows which servers have faults that matter here.
 func (v *visit) judgeVersion(version string) {
 	const check, mend = "server version", "upgrade nats-server to 2.15.2 or later, 2.14.5, or 2.12.15"
 	var major, minor, patch int
@@ -94,10 +92,10 @@ func (v *visit) judgeVersion(version string) {
 	}
 }
 
-// judgePayload compares the largest message with what schema allows: a value of 65,535 bytes, of which escapes may make
-// six times as much, and room for a dead letter's reason.
+// judgePayload compares the largest message with what schema allows: a value of 65,535 bytes, what is around it, and room
+// for a dead letter's reason.
 func (v *visit) judgePayload(largest int64) {
-	const check, usual, least = "max payload", 1 << 20, 6*65_535 + 2*schema.PayloadReserve
+	const check, usual, least = "max payload", 1 << 20, 65_535 + 2*schema.PayloadReserve
 	const mend = "max_payload: 1MB in the server's configuration, on every server"
 	switch {
 	case largest < least:

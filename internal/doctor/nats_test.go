@@ -101,6 +101,9 @@ func TestAccount(t *testing.T) {
 	report = run(t, cfg)
 	wants(t, report, "account", OK, "0 B of 100 MiB are taken")
 	wants(t, report, schema.Stream, Fail, "the account has room for 100 MiB, the stream wants 200 MiB")
+	three := cfg
+	three.Streams.Replicas = 3
+	wants(t, run(t, three), schema.Stream, Fail, "the account has room for 33 MiB")
 	cfg.Fix = true
 	if report = run(t, cfg); report.Unfixed() == 0 {
 		t.Errorf("a stream was made that has no room\n%s", lines(report))

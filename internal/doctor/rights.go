@@ -82,10 +82,12 @@ func (v *visit) tryRights(ctx context.Context) bool {
 		v.isDenied(within, r)
 	}
 	for _, role := range Roles {
-		v.judgeRights(role, v.deniedOf(within, role))
-	}
-	if err := within.Err(); err != nil {
-		v.skip("some rights", "%s", inWords(err))
+		denied := v.deniedOf(within, role)
+		if v.untried != nil {
+			v.skip("rights of a "+role, "%s", inWords(v.untried))
+			continue
+		}
+		v.judgeRights(role, denied)
 	}
 	return true
 }
@@ -115,27 +117,34 @@ func (v *visit) judgeRights(role string, denied []right) {
 	v.say(check, status, detail, mend)
 }
 
-// isDenied tries a right. A violation comes before the answer to the ping that flushes.
+// isDenied tries a right; untried says why it could not. A violation comes before the answer to the ping that flushes.
 func (v *visit) isDenied(ctx context.Context, r right) bool {
 	attempt := r.attempt()
 	if denied, tried := v.denied[attempt]; tried {
 		return denied
 	}
-	if r.subscribe {
-		sub, err := v.nc.SubscribeSync(r.subject)
-		if err != nil {
-			return false
-		}
-		defer func() { _ = sub.Unsubscribe() }()
-	} else if err := v.nc.PublishMsg(harmless(r, v.nc.NewInbox())); err != nil {
-		return false
-	}
-	if err := v.nc.FlushWithContext(ctx); err != nil {
+	if err := v.try(ctx, r); err != nil {
+		v.untried = err
 		return false
 	}
 	last := v.nc.LastError()
 	v.denied[attempt] = last != nil && strings.Contains(last.Error(), attempt)
 	return v.denied[attempt]
+}
+
+func (v *visit) try(ctx context.Context, r right) error {
+	if !r.subscribe {
+		if err := v.nc.PublishMsg(harmless(r, v.nc.NewInbox())); err != nil {
+			return err
+		}
+		return v.nc.FlushWithContext(ctx)
+	}
+	sub, err := v.nc.SubscribeSync(r.subject)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	return v.nc.FlushWithContext(ctx)
 }
 
 // attempt is what a server calls it when it refuses.

@@ -38,6 +38,8 @@ type Config struct {
 	// InProcess is a server in this process to be used, without the network, instead of everything above but Name and
 	// Servers, which is then only what the log calls it.
 	InProcess nats.InProcessConnProvider
+
+	only string // the one of the servers that is tried
 }
 
 // ConfigError says that a Config cannot be used, whatever becomes of NATS.
@@ -76,13 +78,10 @@ func (c Config) options() (nats.Options, error) {
 	if len(options.Servers) == 0 {
 		options.Servers = []string{nats.DefaultURL}
 	}
+	if c.only != "" {
+		options.Servers = []string{c.only}
+	}
 	return options, nil
-}
-
-// List gives the servers one by one, each as Servers takes it. It may hold passwords. Every error is a *ConfigError.
-func (c Config) List() ([]string, error) {
-	options, err := c.options()
-	return options.Servers, err
 }
 
 func (c Config) overrides() []nats.Option {
@@ -183,24 +182,4 @@ func split(list string) ([]string, error) {
 		servers = append(servers, server)
 	}
 	return servers, nil
-}
-
-// Redact hides user, password and token in a comma-separated list of URLs, well-formed or not.
-func Redact(servers string) string {
-	parts := strings.Split(servers, ",")
-	for i, part := range parts {
-		scheme, rest, found := strings.Cut(part, "://")
-		if !found {
-			scheme, rest = "", part
-		}
-		at := strings.LastIndex(rest, "@")
-		if at < 0 {
-			continue
-		}
-		parts[i] = "***" + rest[at:]
-		if found {
-			parts[i] = scheme + "://" + parts[i]
-		}
-	}
-	return strings.Join(parts, ",")
 }

@@ -86,6 +86,24 @@ func TestWhereAndAsWhom(t *testing.T) {
 	}
 }
 
+// TestEach holds that the servers of the selected context keep its credentials when they are tried one by one.
+func TestEach(t *testing.T) {
+	saveContexts(t, "prod", map[string]string{"prod": `{"url":"nats://prod:4222,nats://prod2:4222","user":"u","password":"p"}`})
+	each, err := Config{}.Each()
+	if err != nil || len(each) != 2 {
+		t.Fatalf("%d servers, %v", len(each), err)
+	}
+	for i, want := range []string{"nats://prod:4222", "nats://prod2:4222"} {
+		options, err := each[i].options()
+		if err != nil || !slices.Equal(options.Servers, []string{want}) || options.User != "u" || options.Password != "p" {
+			t.Errorf("servers %q, user %q, %v", options.Servers, options.User, err)
+		}
+	}
+	if _, err := (Config{Context: "none"}).Each(); err == nil {
+		t.Error("a context that is not there is taken")
+	}
+}
+
 func TestNoHome(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", "")
 	t.Setenv("HOME", t.TempDir())
