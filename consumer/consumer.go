@@ -20,9 +20,11 @@ import (
 
 // Store is what a worker needs of Katib DB. Persist commits a batch in one transaction: after an error nothing of it is
 // committed for certain, and calling it again with the same messages is safe. An error that is katibdb.ErrData will come
-// back whenever the batch does; any other may pass.
+// back whenever the batch does; any other may pass. Attempts and NoteAttempts keep count of attempts that did not end.
 type Store interface {
 	Persist(ctx context.Context, batch []katibdb.Message) ([]katibdb.Outcome, error)
+	Attempts(ctx context.Context, epoch string, sequences []uint64) (unended map[uint64]uint64, err error)
+	NoteAttempts(ctx context.Context, epoch string, unended map[uint64]uint64) error
 	Ping(ctx context.Context) error
 }
 
@@ -87,6 +89,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	for _, w := range to.workers {
 		group.Go(func() error { w.run(ctx, to); return nil })
 	}
+	group.Go(func() error { to.suspects.runSuspects(ctx, to); return nil })
 	group.Go(func() error { return c.watch(ctx) })
 	group.Go(func() error { return c.keepHouse(ctx) })
 	err := group.Wait()

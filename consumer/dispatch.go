@@ -14,15 +14,17 @@ type delivery struct {
 	session  *session
 	messages []jetstream.Msg
 	bytes    int64
-	trials   map[string]int // how many messages of each trial
+	trials   map[string]int // how many messages of each trial; none of suspects
 	release  func()         // ends keeping the messages in progress
 }
 
 // dispatcher spreads what was fetched over the workers. A trial's messages go to one worker as long as it has any of
 // them: two workers with the same trial would wait for each other at its lock, and commit its messages out of order,
-// which costs a receipt each. A trial that no worker has goes to the one with the least to do.
+// which costs a receipt each. A trial that no worker has goes to the one with the least to do. Messages that may kill the
+// process go to a worker of their own, whatever their trial.
 type dispatcher struct {
-	workers []*worker
+	workers  []*worker
+	suspects *worker
 	// room bounds what all workers together have in hand, in bytes, so that one that has to wait does not at once make the
 	// others wait, too. size is all of it.
 	room *semaphore.Weighted
@@ -46,6 +48,7 @@ func newDispatcher(c *Consumer) *dispatcher {
 	for id := range c.cfg.Workers {
 		d.workers = append(d.workers, newWorker(c, id))
 	}
+	d.suspects = newWorker(c, c.cfg.Workers)
 	return d
 }
 
@@ -85,6 +88,7 @@ func (d *dispatcher) end() {
 	for _, w := range d.workers {
 		w.end()
 	}
+	d.suspects.end()
 }
 
 // place decides which worker gets which messages.
@@ -93,27 +97,38 @@ func (d *dispatcher) place(s *session, batch []jetstream.Msg) map[*worker]*deliv
 	defer d.mu.Unlock()
 	parts := map[*worker]*delivery{}
 	for _, msg := range batch {
+		w := d.suspects
 		trial := trialToken(msg.Subject())
-		at := d.trials[trial]
-		if at == nil {
-			at = &placement{worker: d.idlest()}
-			d.trials[trial] = at
+		if !isSuspect(msg) {
+			w = d.placeTrial(trial)
 		}
-		at.inHand++
-		at.worker.inHand++
-		part := parts[at.worker]
+		part := parts[w]
 		if part == nil {
 			part = &delivery{session: s, trials: map[string]int{}}
-			parts[at.worker] = part
+			parts[w] = part
 		}
 		part.messages = append(part.messages, msg)
 		part.bytes += int64(sizeInHand(msg))
-		part.trials[trial]++
+		if w != d.suspects {
+			part.trials[trial]++
+		}
 	}
 	for _, part := range parts {
 		part.bytes = min(part.bytes, d.size) // a large one has all the room to itself
 	}
 	return parts
+}
+
+// placeTrial decides which worker gets the next message of a trial.
+func (d *dispatcher) placeTrial(trial string) *worker {
+	at := d.trials[trial]
+	if at == nil {
+		at = &placement{worker: d.idlest()}
+		d.trials[trial] = at
+	}
+	at.inHand++
+	at.worker.inHand++
+	return at.worker
 }
 
 // sizeInHand is about what a message takes in memory.

@@ -17,6 +17,11 @@ type fakeMsg struct {
 	subject string
 	body    []byte
 	header  int // bytes of it
+	times   uint64
+}
+
+func (m fakeMsg) Metadata() (*jetstream.MsgMetadata, error) {
+	return &jetstream.MsgMetadata{NumDelivered: m.times}, nil
 }
 
 func (m fakeMsg) Subject() string   { return m.subject }
@@ -115,5 +120,32 @@ func TestTrialToken(t *testing.T) {
 		if got := trialToken(subject); got != want {
 			t.Errorf("%s: got %q, want %q", subject, got, want)
 		}
+	}
+}
+
+// TestSuspectsHaveAWorkerOfTheirOwn keeps them away from what is good, also from their own trial's.
+func TestSuspectsHaveAWorkerOfTheirOwn(t *testing.T) {
+	d := testDispatcher(t, Config{Workers: 2})
+	batch := of(1, 1, 2)
+	for times := range uint64(4) {
+		batch = append(batch, fakeMsg{subject: "katib.metrics.default.trial-1.me", times: times + 1})
+	}
+	if err := d.dispatch(t.Context(), &session{}, batch); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(d.suspects.waiting[0].messages); n != 2 {
+		t.Errorf("%d messages went to the suspects' worker; want the 2 that were delivered 3 and 4 times", n)
+	}
+	d.done(d.suspects.waiting[0])
+	for _, w := range d.workers {
+		for _, part := range w.waiting {
+			d.done(part)
+		}
+		if w.inHand != 0 {
+			t.Errorf("%d messages are still counted", w.inHand)
+		}
+	}
+	if len(d.trials) != 0 || !d.room.TryAcquire(d.size) {
+		t.Errorf("trials %v are still placed, or their room is taken", d.trials)
 	}
 }

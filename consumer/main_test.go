@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -31,6 +32,9 @@ type fakeDB struct {
 	mu     sync.Mutex
 	kept   []katibdb.Message
 	purges []katibdb.Purge
+	// unended has attempts by sequence, and noted each note of them, nil for a batch that was persisted.
+	unended map[uint64]uint64
+	noted   []map[uint64]uint64
 }
 
 func (f *fakeDB) Persist(_ context.Context, batch []katibdb.Message) ([]katibdb.Outcome, error) {
@@ -42,6 +46,7 @@ func (f *fakeDB) Persist(_ context.Context, batch []katibdb.Message) ([]katibdb.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.kept = append(f.kept, batch...)
+	f.noted = append(f.noted, nil)
 	return make([]katibdb.Outcome, len(batch)), nil
 }
 
@@ -49,6 +54,27 @@ func (f *fakeDB) messages() []katibdb.Message {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]katibdb.Message(nil), f.kept...)
+}
+
+func (f *fakeDB) Attempts(_ context.Context, _ string, sequences []uint64) (map[uint64]uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	unended := map[uint64]uint64{}
+	for _, sequence := range sequences {
+		unended[sequence] = f.unended[sequence]
+	}
+	return unended, nil
+}
+
+func (f *fakeDB) NoteAttempts(_ context.Context, _ string, unended map[uint64]uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.unended == nil {
+		f.unended = map[uint64]uint64{}
+	}
+	maps.Copy(f.unended, unended)
+	f.noted = append(f.noted, maps.Clone(unended))
+	return nil
 }
 
 func (f *fakeDB) PendingPurges(context.Context) ([]katibdb.Purge, error) {

@@ -11,6 +11,7 @@ type metrics struct {
 	messages      *prometheus.CounterVec
 	rows          prometheus.Counter
 	redeliveries  prometheus.Counter
+	suspects      prometheus.Counter
 	retries       prometheus.Counter
 	deadLetters   *prometheus.CounterVec
 	batchRows     prometheus.Histogram
@@ -28,6 +29,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"outcome"}),
 		rows:         counter("katib_stream_rows_total", "Rows committed to observation_logs."),
 		redeliveries: counter("katib_stream_redeliveries_total", "Messages received that had been delivered before."),
+		suspects:     counter("katib_stream_suspects_total", "Messages delivered for the third time or more, which are handled apart."),
 		retries:      counter("katib_stream_commit_retries_total", "Transactions that failed for a reason that passes."),
 		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "katib_stream_dead_letters_total", Help: "Dead letters stored, by the stage that refused the message.",
@@ -45,11 +47,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	for _, outcome := range []string{"persisted", "duplicate", "deleted", "dead"} {
 		m.messages.WithLabelValues(outcome)
 	}
-	for _, stage := range []string{schema.StageDecode, schema.StageNamespace, schema.StagePersist} {
+	for _, stage := range []string{schema.StageDecode, schema.StageNamespace, schema.StagePersist, schema.StageQuarantine} {
 		m.deadLetters.WithLabelValues(stage) // so that an alert sees the first one come
 	}
 	if r != nil {
-		r.MustRegister(m.messages, m.rows, m.redeliveries, m.retries, m.deadLetters, m.batchRows, m.commitSeconds, m.pending, m.ackPending, m.trimmed)
+		r.MustRegister(m.messages, m.rows, m.redeliveries, m.suspects, m.retries, m.deadLetters, m.batchRows, m.commitSeconds, m.pending, m.ackPending, m.trimmed)
 	}
 	return m
 }

@@ -62,19 +62,24 @@ func (w *worker) transactionOf(items []*item) int {
 	return len(items)
 }
 
-// decode never fails: a message that cannot be decoded is an item that was refused.
-func (w *worker) decode(s *session, msg jetstream.Msg) *item {
+func newItem(s *session, msg jetstream.Msg) *item {
 	meta, _ := msg.Metadata() // receive has read it before
-	it := &item{msg: msg, stored: schema.Stored{
+	stored := schema.Stored{
 		Subject:  msg.Subject(),
 		Header:   msg.Headers(),
 		Body:     msg.Data(),
 		Epoch:    s.epoch,
 		Sequence: meta.Sequence.Stream,
 		Time:     meta.Timestamp,
-	}}
+	}
+	return &item{msg: msg, stored: stored, message: katibdb.Message{Epoch: s.epoch, Sequence: stored.Sequence, Time: stored.Time}}
+}
+
+// decode never fails: a message that cannot be decoded is an item that was refused.
+func (w *worker) decode(s *session, msg jetstream.Msg) *item {
+	it := newItem(s, msg)
 	decoded, err := schema.Decode(it.stored)
-	it.message = katibdb.Message{Message: decoded, Epoch: it.stored.Epoch, Sequence: it.stored.Sequence, Time: it.stored.Time}
+	it.message.Message = decoded
 	for _, event := range decoded.Events {
 		it.rows += len(event.Metrics)
 	}
@@ -117,25 +122,36 @@ func (w *worker) persist(ctx context.Context, items []*item) {
 	}
 }
 
-// commit calls Persist until it succeeds, finds bad data, or the consumer stops: whatever else is wrong with a database
-// passes.
-func (w *worker) commit(ctx context.Context, items []*item) ([]katibdb.Outcome, error) {
+// commit persists the items in one transaction, or returns what is wrong with them.
+func (w *worker) commit(ctx context.Context, items []*item) (outcomes []katibdb.Outcome, err error) {
 	batch := make([]katibdb.Message, len(items))
 	for i, it := range items {
 		batch[i] = it.message
 	}
+	err = w.insist(ctx, func(ctx context.Context) (err error) {
+		begin := time.Now()
+		outcomes, err = w.store(ctx, batch)
+		if err == nil || errors.Is(err, katibdb.ErrData) {
+			w.metrics.commitSeconds.Observe(time.Since(begin).Seconds())
+		}
+		return err
+	})
+	return outcomes, err
+}
+
+// insist has the database do something until it succeeds, finds bad data, or the consumer stops: whatever else is wrong
+// with a database passes.
+func (w *worker) insist(ctx context.Context, do func(context.Context) error) error {
 	pause := newBackOff()
 	limit := w.cfg.CommitTimeout
 	for {
-		begin := time.Now()
-		outcomes, late, err := w.attempt(ctx, batch, limit)
+		late, err := attempt(ctx, limit, do)
 		if err == nil || errors.Is(err, katibdb.ErrData) {
 			w.health.set(partDatabase, w.id, nil)
-			w.metrics.commitSeconds.Observe(time.Since(begin).Seconds())
-			return outcomes, err
+			return err
 		}
 		if ctx.Err() != nil {
-			return nil, err
+			return err
 		}
 		w.health.set(partDatabase, w.id, err)
 		w.metrics.retries.Inc()
@@ -144,22 +160,22 @@ func (w *worker) commit(ctx context.Context, items []*item) ([]katibdb.Outcome, 
 		}
 		select {
 		case <-w.stopping:
-			return nil, err
+			return err
 		default:
 			wait(ctx, pause.NextBackOff())
 		}
 	}
 }
 
-// attempt calls Persist once. Late says that it failed because it was not done within the limit.
-func (w *worker) attempt(ctx context.Context, batch []katibdb.Message, limit time.Duration) (outcomes []katibdb.Outcome, late bool, err error) {
+// attempt does it once. Late says that it failed because it was not done within the limit.
+func attempt(ctx context.Context, limit time.Duration, do func(context.Context) error) (late bool, err error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	outcomes, err = w.db.Persist(limited, batch)
+	err = do(limited)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return nil, true, fmt.Errorf("not done within %v: %w", limit, err)
+		return true, fmt.Errorf("not done within %v: %w", limit, err)
 	}
-	return outcomes, false, err
+	return false, err
 }
 
 // conclude acknowledges what a commit settled. What turned out to be of another namespace begins again as a dead letter.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/katib-stream/katib-stream/katibdb"
 )
 
 // worker takes what it is given to the database, one batch after the other.
@@ -23,6 +25,11 @@ type worker struct {
 
 	// stopping is closed when what fails is not to be tried again.
 	stopping <-chan struct{}
+
+	// store commits a batch; it is Persist of the database, or that with notes.
+	store func(context.Context, []katibdb.Message) ([]katibdb.Outcome, error)
+	// unended is how many attempts at messages that are suspect have not ended, by their sequence.
+	unended map[uint64]uint64
 }
 
 func newWorker(c *Consumer, id int) *worker {
@@ -33,7 +40,7 @@ func newWorker(c *Consumer, id int) *worker {
 func (w *worker) run(ctx context.Context, from *dispatcher) {
 	work, stop := outlive(ctx, w.cfg.StopTimeout)
 	defer stop()
-	w.stopping = ctx.Done()
+	w.stopping, w.store = ctx.Done(), w.db.Persist
 	ahead := w.decodeAhead()
 	for p := range ahead {
 		p.addMore(ahead, w.cfg.BatchMessages)

@@ -82,6 +82,14 @@ func checkNumbers(t testing.TB, db *sql.DB, trial string, from, to int) {
 	}
 }
 
+func checkCount(t testing.TB, db *sql.DB, want int, query string) {
+	t.Helper()
+	var got int
+	if err := db.QueryRowContext(t.Context(), query).Scan(&got); err != nil || got != want {
+		t.Errorf("%s: %d, %v; want %d", query, got, err, want)
+	}
+}
+
 func state(t testing.TB, js jetstream.JetStream) jetstream.StreamState {
 	t.Helper()
 	stream, err := js.Stream(t.Context(), schema.Stream)

@@ -6,9 +6,12 @@ import (
 	"time"
 )
 
-// Forget deletes the receipts of messages without a number that have left the stream: those of the epoch whose sequence
-// is below the given one. Nothing delivers them again.
+// Forget deletes the receipts of messages without a number, and attempts at messages, that have left the stream: those of
+// the epoch whose sequence is below the given one. Nothing delivers them again.
 func (db *DB) Forget(ctx context.Context, epoch string, below uint64) error {
+	if err := db.forgetAttempts(ctx, epoch, below); err != nil {
+		return fmt.Errorf("forget attempts: %w", err)
+	}
 	const page = 1_000
 	for {
 		keys, err := db.forgettable(ctx, epoch, below, page)
@@ -25,6 +28,13 @@ func (db *DB) Forget(ctx context.Context, epoch string, below uint64) error {
 			return nil
 		}
 	}
+}
+
+// forgetAttempts also forgets those of other epochs: that stream is gone. There are only ever a few.
+func (db *DB) forgetAttempts(ctx context.Context, epoch string, below uint64) error {
+	return db.changeAttempts(ctx, func(ctx context.Context, s *session) error {
+		return s.exec(ctx, "delete attempts", "DELETE FROM stream_attempts WHERE epoch <> ? OR sequence < ?", epoch, int64(below))
+	})
 }
 
 func (db *DB) forgettable(ctx context.Context, epoch string, below uint64, limit int) ([]receiptKey, error) {

@@ -11,7 +11,7 @@ import (
 )
 
 // allTables are Katib's table and ours.
-var allTables = []string{"observation_logs", "stream_trials", "stream_producers", "stream_receipts", versionTable}
+var allTables = []string{"observation_logs", "stream_trials", "stream_producers", "stream_receipts", "stream_attempts", versionTable}
 
 // tables compares what the query finds with allTables, and reads the migrations' state.
 func (i *inspector) tables(ctx context.Context, query string) {

@@ -36,4 +36,6 @@ const (
 	StageNamespace = "namespace"
 	// StagePersist refuses what the database will never take.
 	StagePersist = "persist"
+	// StageQuarantine refuses what has killed the consumer again and again.
+	StageQuarantine = "quarantine"
 )

@@ -1,14 +1,14 @@
 package chaos
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/katib-stream/katib-stream/internal/testserver"
 )
 
 // mutant is a bug that is planted in the product, to see whether the checker finds it.
@@ -92,34 +92,11 @@ func (m mutant) try(t *testing.T) {
 	}
 }
 
-// overlay plants the bug for the compiler alone: the file on disk stays as it is.
+// overlay plants the bug, or is empty when there is none.
 func (m mutant) overlay(t *testing.T) string {
 	t.Helper()
 	if m.file == "" {
 		return ""
 	}
-	original := absolute(t, filepath.Join("../..", m.file))
-	text, err := os.ReadFile(original)
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed := string(text)
-	for before, after := range m.change {
-		if strings.Count(changed, before) != 1 {
-			t.Fatalf("%s holds %d times, and not once: %s", m.file, strings.Count(changed, before), before)
-		}
-		changed = strings.Replace(changed, before, after, 1)
-	}
-	dir := t.TempDir()
-	replacement, file := filepath.Join(dir, filepath.Base(m.file)), filepath.Join(dir, "overlay.json")
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{original: replacement}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, content := range map[string][]byte{replacement: []byte(changed), file: overlay} {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return file
+	return testserver.Overlay(t, "../..", map[string]map[string]string{m.file: m.change})
 }

@@ -48,6 +48,7 @@ func Run(t *testing.T, fresh func(testing.TB) string) {
 		{"Katib's rows", katibsRows},
 		{"a log ends early", logEnds},
 		{"forgetting", forgetting},
+		{"attempts", attempts},
 		{"names", names},
 		{"values", values},
 		{"times", times},
