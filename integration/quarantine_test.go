@@ -13,29 +13,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/katib-stream/katib-stream/integration/faults"
 	"github.com/katib-stream/katib-stream/internal/testserver"
 	"github.com/katib-stream/katib-stream/schema"
 )
-
-// killers are planted where a message is decoded and where it is persisted: some die of what it holds.
-var killers = map[string]map[string]string{
-	"schema/decode.go": {
-		"	if len(decoded.Events) == 0 && !decoded.Final {\n": `	if len(decoded.Events) > 0 && decoded.Events[0].Metrics[0].Name == "kills_decoders" {
-		panic("planted: cannot decode it")
-	}
-	if len(decoded.Events) == 0 && !decoded.Final {
-`,
-	},
-	"katibdb/persist.go": {
-		"		p := filter(batch, known, time.Now())\n": `		p := filter(batch, known, time.Now())
-		for _, m := range batch {
-			if len(m.Events) > 0 && m.Events[0].Metrics[0].Name == "kills_writers" {
-				panic("planted: cannot persist it")
-			}
-		}
-`,
-	},
-}
 
 // TestQuarantine has messages that kill each consumer which decodes or persists them, among good ones. Consumers are
 // started again, as Kubernetes would. Each killer has to end as a dead letter, nothing else, and everything else in the
@@ -43,7 +24,7 @@ var killers = map[string]map[string]string{
 func TestQuarantine(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "katib-stream")
-	build := exec.Command("go", "build", "-trimpath", "-overlay", testserver.Overlay(t, "..", killers), "-o", program, "./cmd/katib-stream")
+	build := exec.Command("go", "build", "-trimpath", "-overlay", testserver.Overlay(t, "..", faults.BadRelease), "-o", program, "./cmd/katib-stream")
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -53,10 +34,10 @@ func TestQuarantine(t *testing.T) {
 		server := testserver.NATS(t)
 		js := connect(t, server.URL())
 		ensureStreams(t, js)
-		for _, metric := range []string{"kills_decoders", "kills_writers"} {
+		for _, metric := range []string{faults.KillsDecoders, faults.KillsWriters} {
 			for number := 1; number <= 3; number++ {
 				name := map[bool]string{true: metric, false: "n"}[number == 2]
-				send(t, js, "katib.metrics.default."+metric+".me", fmt.Sprintf(`{"metrics":{%q:%d}}`, name, number), nats.Header{schema.HeaderMsgID: {fmt.Sprint("me:", number)}})
+				send(t, js, "katib.metrics.default."+metric+"."+metric, fmt.Sprintf(`{"metrics":{%q:%d}}`, name, number), nats.Header{schema.HeaderMsgID: {fmt.Sprint(metric, ":", number)}})
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -83,7 +64,7 @@ func TestQuarantine(t *testing.T) {
 			}
 		}
 		db := open(t, url)
-		for _, metric := range []string{"kills_decoders", "kills_writers"} {
+		for _, metric := range []string{faults.KillsDecoders, faults.KillsWriters} {
 			checkCount(t, db.SQL(), 2, "SELECT COUNT(*) FROM observation_logs WHERE trial_name = '"+metric+"'")
 			checkCount(t, db.SQL(), 1, "SELECT COUNT(*) FROM stream_producers WHERE watermark = 3 AND dead = 1 AND trial_name = '"+metric+"'")
 		}

@@ -38,7 +38,7 @@ func TestChaos(t *testing.T) {
 		return // that is another run
 	}
 	bin := t.TempDir()
-	build(t, bin, "")
+	build(t, bin, nil)
 	for _, top := range topologies() {
 		t.Run(fmt.Sprintf("%s, %d of NATS", top.database, top.size), func(t *testing.T) {
 			t.Parallel()
@@ -151,7 +151,7 @@ func (l *workload) drain() (problems []string) {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		command := exec.Command(filepath.Join(l.bin, "katib-stream"), "spool", "send", dir)
+		command := exec.Command(filepath.Join(l.bin, product), "spool", "send", dir)
 		command.Env = append(os.Environ(), "KATIB_STREAM_SERVERS=nats://"+l.nodes[0].address())
 		if out, err := command.CombinedOutput(); err != nil {
 			problems = append(problems, fmt.Sprintf("spool send %s: %v: %s", filepath.Base(dir), err, out))
@@ -174,18 +174,22 @@ func (r *recorder) complete(l *workload) []string {
 	return nil
 }
 
-// letters counts the dead letters.
-func (w *world) letters(ctx context.Context) (uint64, error) {
-	var stream jetstream.Stream
-	var err error
+// letters counts the dead letters, but those of killers.
+func (w *world) letters(ctx context.Context) (count uint64, err error) {
+	killers := schema.DeadLetterPrefix + ".default." + killerTrial + ".killer"
 	poll(ctx, 100*time.Millisecond, func(ctx context.Context) bool {
-		stream, err = w.js.Stream(ctx, schema.DeadLetterStream)
-		return err == nil
+		var stream jetstream.Stream
+		if stream, err = w.js.Stream(ctx, schema.DeadLetterStream); err != nil {
+			return false
+		}
+		var info *jetstream.StreamInfo
+		if info, err = stream.Info(ctx, jetstream.WithSubjectFilter(killers)); err != nil {
+			return false
+		}
+		count = info.State.Msgs - info.State.Subjects[killers]
+		return true
 	})
-	if err != nil {
-		return 0, err
-	}
-	return stream.CachedInfo().State.Msgs, nil
+	return count, err
 }
 
 func runsOf(l *workload, trial string) ([]*notes.Run, error) {

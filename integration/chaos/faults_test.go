@@ -25,6 +25,7 @@ func allFaults(top topology) []fault {
 		{name: "all consumers killed", group: "consumers", run: killConsumers},
 		{name: "consumer stopped and continued", group: "consumers", run: pauseConsumer},
 		{name: "consumers rolled over", group: "consumers", run: rollConsumers},
+		{name: "bad release, which dies of a message", group: "consumers", run: releaseBadly},
 		{name: "db-manager killed", group: "manager", run: killOne(func(l *workload) []*service { return []*service{l.manager} })},
 		{name: "db-manager stopped and continued", group: "manager", run: pauseOne(func(l *workload) []*service { return []*service{l.manager} })},
 		{name: "producer killed", group: "producers", run: killOne(anyTrainer)},
@@ -155,12 +156,10 @@ func terminateProducer(ctx context.Context, l *workload, r *rand.Rand) (string, 
 }
 
 func stepClock(_ context.Context, l *workload, _ *rand.Rand) (string, error) {
-	for _, trial := range []string{"py-a", "py-b"} {
-		if err := l.byName[trial].signal(); err != nil {
+	for _, s := range l.trainers {
+		if err := s.current().Signal(syscall.SIGUSR1); err != nil {
 			return "", err
 		}
 	}
-	return "both clocks stepped", nil
+	return fmt.Sprintf("%d clocks stepped", len(l.trainers)), nil
 }
-
-func (s *service) signal() error { return s.current().Signal(syscall.SIGUSR1) }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/katib-stream/katib-stream/internal/testserver"
 )
 
 // mutant is a bug that is planted in the product, to see whether the checker finds it.
@@ -74,7 +72,7 @@ func TestMutants(t *testing.T) {
 
 func (m mutant) try(t *testing.T) {
 	bin := t.TempDir()
-	build(t, bin, m.overlay(t))
+	build(t, bin, m.changes())
 	const tries = 3
 	var problems []string
 	for i := range tries {
@@ -92,11 +90,9 @@ func (m mutant) try(t *testing.T) {
 	}
 }
 
-// overlay plants the bug, or is empty when there is none.
-func (m mutant) overlay(t *testing.T) string {
-	t.Helper()
+func (m mutant) changes() changes {
 	if m.file == "" {
-		return ""
+		return changes{}
 	}
-	return testserver.Overlay(t, "../..", map[string]map[string]string{m.file: m.change})
+	return changes{m.file: m.change}
 }

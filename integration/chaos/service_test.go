@@ -23,6 +23,7 @@ type service struct {
 	process  *testserver.Process
 	stopping bool
 	expected bool // its next end is our doing
+	frail    bool // its ends are a fault's doing, until it is told otherwise
 	starts   int
 	deaths   []string // that were nobody's doing
 }
@@ -42,7 +43,7 @@ func (s *service) run() {
 		p := s.current()
 		<-p.Ended()
 		s.mu.Lock()
-		if !s.expected && !s.stopping && !p.State().Success() {
+		if !s.expected && !s.frail && !s.stopping && !p.State().Success() {
 			s.deaths = append(s.deaths, fmt.Sprintf("%s ended by itself (%v): %.2000s", s.name, p.State(), p.Output()))
 		}
 		s.expected = false
@@ -107,6 +108,21 @@ func ended(p *testserver.Process, name string) error {
 		_ = p.Kill()
 		return fmt.Errorf("%s did not end within 45 s of SIGTERM", name)
 	}
+}
+
+// release replaces the program by another, which is frail or not. A frail one may end by itself meanwhile.
+func (s *service) release(program string, frail bool) error {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	s.mu.Lock()
+	s.argv = append([]string{program}, s.argv[1:]...)
+	s.frail = s.frail || frail
+	s.mu.Unlock()
+	err := s.restart()
+	s.mu.Lock()
+	s.frail = frail
+	s.mu.Unlock()
+	return err
 }
 
 // stop ends it for good.

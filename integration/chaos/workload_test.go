@@ -33,6 +33,7 @@ type workload struct {
 	broken  []string // promises that were seen to be broken on the way
 	audits  int
 	poisons int
+	killers int // the release fault's alone
 	probes  int
 }
 
@@ -54,7 +55,7 @@ func startWorkload(w *world, bin string) *workload {
 	}
 	servers := w.natsThrough("producers-nats")
 	for _, trainer := range trainersOf {
-		argv := []string{filepath.Join(bin, "trainer")}
+		argv := []string{filepath.Join(bin, goTrainer)}
 		if trainer.program == "trainer.py" {
 			argv = python(w)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -60,22 +59,6 @@ type world struct {
 	js  jetstream.JetStream // past all proxies
 	db  *katibdb.DB         // past all proxies, as an administrator
 	sql *sql.DB             // of db
-}
-
-// build builds the programs; with an overlay the product has a planted bug.
-func build(t testing.TB, dir, overlay string) {
-	t.Helper()
-	for name, path := range map[string]string{"katib-stream": "./cmd/katib-stream", "trainer": "./integration/chaos/trainer"} {
-		argv := []string{"build", "-o", filepath.Join(dir, name)}
-		if overlay != "" {
-			argv = append(argv, "-overlay", overlay)
-		}
-		command := exec.Command("go", append(argv, path)...)
-		command.Dir = "../.."
-		if out, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", name, err, out)
-		}
-	}
 }
 
 func newWorld(t testing.TB, top topology, bin string) *world {
@@ -165,7 +148,7 @@ func (w *world) startConsumers(bin string) {
 			env = append(env, "KATIB_STREAM_STREAM_MAX_BYTES=2MiB")
 		}
 		env = append(env, "KATIB_STREAM_SERVERS="+servers, "KATIB_STREAM_DB="+db, "KATIB_STREAM_LISTEN="+address, fmt.Sprintf("KATIB_STREAM_REPLICAS=%d", len(w.nodes)))
-		w.consumers = append(w.consumers, w.start(fmt.Sprintf("consumer-%d", i), []string{filepath.Join(bin, "katib-stream"), "consumer"}, env...))
+		w.consumers = append(w.consumers, w.start(fmt.Sprintf("consumer-%d", i), []string{filepath.Join(bin, product), "consumer"}, env...))
 	}
 	w.metrics = newScraper(addresses)
 	w.eventually(60*time.Second, "the stream is made", func(ctx context.Context) bool {
@@ -177,7 +160,7 @@ func (w *world) startConsumers(bin string) {
 func (w *world) startManager(bin string) {
 	w.Helper()
 	address := fmt.Sprintf("127.0.0.1:%d", testserver.FreePort(w))
-	w.manager = w.start("manager", []string{filepath.Join(bin, "katib-stream"), "db-manager"},
+	w.manager = w.start("manager", []string{filepath.Join(bin, product), "db-manager"},
 		"KATIB_STREAM_SERVERS="+w.natsThrough("manager-nats"), "KATIB_STREAM_DB="+w.databaseThrough("manager-database"),
 		fmt.Sprintf("KATIB_STREAM_LISTEN=127.0.0.1:%d", testserver.FreePort(w)), "KATIB_STREAM_LISTEN_ADDRESS="+address)
 	l := newLink(w, "clients-manager", address)

@@ -11,7 +11,7 @@ import (
 
 // Overlay plants bugs for the compiler alone: it returns a file for -overlay of go build, and leaves those under root, the
 // module's folder, as they are. For each file that is changed it is given what stands there, once, and what comes in its
-// place.
+// place; for one that is new, "" and its text.
 func Overlay(t testing.TB, root string, changes map[string]map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -22,7 +22,7 @@ func Overlay(t testing.TB, root string, changes map[string]map[string]string) st
 			t.Fatal(err)
 		}
 		text, err := os.ReadFile(original)
-		if err != nil {
+		if _, isNew := change[""]; err != nil && !isNew {
 			t.Fatal(err)
 		}
 		replacement := filepath.Join(dir, strconv.Itoa(len(replace))+".go")
@@ -45,6 +45,9 @@ func Overlay(t testing.TB, root string, changes map[string]map[string]string) st
 func planted(t testing.TB, name, text string, change map[string]string) string {
 	t.Helper()
 	for before, after := range change {
+		if before == "" && text == "" {
+			return after
+		}
 		if n := strings.Count(text, before); n != 1 {
 			t.Fatalf("%s holds %d times, and not once: %s", name, n, before)
 		}

@@ -123,7 +123,7 @@ class Training:
         number = sum(surplus.values())
         assert not surplus, f"{number} events are doubled, or nobody reported them: {sorted(surplus)[:5]}\n{self}"
         assert self.database.dead(self.trial) == 0
-        assert not emptied or self.left() == [], self
+        assert not emptied or self.left() == [], f"{self.left()} is left in the spool\n{self}"
 
     def clean_up(self) -> None:
         """Kills what still runs."""
