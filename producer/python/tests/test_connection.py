@@ -43,7 +43,7 @@ def test_a_wrong_password_lets_training_go_on_and_is_told(site: MakeSite) -> Non
 
 def _delivers(training: Training, **env: Any) -> None:
     """Has the next start deliver what was left."""
-    training.run("loop.py", 1, 0, "return", **env)
+    training.start_next(**env)
     training.check()
 
 
@@ -215,7 +215,7 @@ def test_acknowledgements_that_a_killed_process_did_not_hear_double_nothing(trai
     proxy.mute()
     training.stored(len(training.database.values(training.trial)) + 100)
     process.kill()
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 

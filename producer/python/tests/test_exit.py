@@ -76,7 +76,7 @@ def test_a_report_after_our_own_handler_of_atexit_is_refused(training: Training)
 def test_the_first_report_after_our_own_handler_of_atexit_is_left_to_the_next_start(training: Training) -> None:
     training.run("atexits.py", "only")
     assert len(training.accepted()) == 1
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 

@@ -85,5 +85,5 @@ def test_workers_that_are_terminated_lose_nothing(training: Training) -> None:
 def test_with_nats_away_the_next_start_delivers_what_each_left(training: Training, kind: str) -> None:
     away: dict[str, Any] = {"KATIB_STREAM_SERVERS": _NOBODY, "KATIB_STREAM_EXIT_TIMEOUT": 0.1}
     training.run("forks.py", kind, **away)
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()

@@ -21,7 +21,7 @@ def test_kill_in_mid_run(training: Training, pause: float) -> None:
     process = training.start("loop.py", 0, pause, "return")
     training.stored(100)
     process.kill()
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 
@@ -40,7 +40,7 @@ def test_many_files_of_a_killed_process_are_delivered(training: Training) -> Non
     training.reported(30_000)  # more than 1 MiB
     process.kill()
     assert len(training.left()) > 1
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 
@@ -54,7 +54,7 @@ def test_a_process_that_only_starts_is_killed_while_it_delivers_what_another_lef
         with pytest.raises(AssertionError):  # it is the chance of the moment what it has sent by then
             again.wait(random.uniform(0, 0.1))
         again.kill()
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 
@@ -62,7 +62,7 @@ def test_another_trial_delivers_what_was_left(training: Training) -> None:
     process = training.start("loop.py", 0, 0.001, "return", KATIB_STREAM_SERVERS=_NOBODY)
     training.reported(100)
     process.kill()
-    training.run("loop.py", 1, 0, "return", KATIB_TRIAL_NAME=training.trial + "-next", NOTES="/dev/null")
+    training.start_next(KATIB_TRIAL_NAME=training.trial + "-next", NOTES="/dev/null")
     training.check()
 
 
@@ -80,7 +80,7 @@ def test_what_a_killed_process_started_holds_nothing_back(training: Training) ->
     process = training.start("popen.py", KATIB_STREAM_SERVERS=_NOBODY)
     process.said("ready")
     process.kill()
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 
@@ -105,7 +105,7 @@ def test_nats_and_the_process_are_killed(own_training: Training, stream: Stream)
     training.reported(len(training.accepted()) + 100)
     process.kill()
     stream.start()
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 
@@ -116,7 +116,7 @@ def test_kill_while_a_report_is_written(training: Training) -> None:
         process.said("ready")
         process.send(signal.SIGKILL)
         process.wait()
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 

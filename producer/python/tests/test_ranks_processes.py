@@ -33,7 +33,7 @@ def test_every_rank_reports_when_that_is_asked_for(training: Training, end: str)
         assert process.err == ""
     assert len(training.accepted()) == 200
     if end == "flush":
-        training.run("loop.py", 1, 0, "return")
+        training.start_next()
     training.check()
 
 

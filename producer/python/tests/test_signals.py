@@ -146,7 +146,7 @@ def test_sigterm_ends_in_time_and_says_what_is_left_when_nats(
     missing = len(training.accepted()) - len(training.database.values(training.trial))
     assert max(100, missing) <= int(line[1]) <= len(training.begun())
     assert str(training.spool) in line[3]
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 
@@ -162,7 +162,7 @@ def test_a_signal_while_the_end_waits_for_nats_does_not_end_it_in_silence(
     process.send(number)
     assert process.wait() == status
     assert f"10 events of trial {training.trial} are not delivered" in process.err
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 

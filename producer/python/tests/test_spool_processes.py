@@ -29,7 +29,7 @@ def test_processes_that_share_a_folder_are_killed_at_random(training: Training) 
         kills += 1
     for process in processes:
         assert process.wait() == 0
-    training.run("loop.py", 1, 0, "return")
+    training.start_next()
     training.check()
 
 

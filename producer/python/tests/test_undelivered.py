@@ -30,7 +30,7 @@ def test_the_exit_status_says_that_something_is_not_delivered(
     assert len(lines) == 1, process
     assert f"5 events of trial {training.trial} are not delivered (not connected: nats://127.0.0.1:1: " in lines[0]
     assert f"the next start delivers them from {training.spool}" in lines[0]
-    training.run("loop.py", 1, 0, "return", KATIB_STREAM_ON_UNDELIVERED=word)
+    training.start_next(KATIB_STREAM_ON_UNDELIVERED=word)
     training.check()
 
 
@@ -104,7 +104,7 @@ def test_flush_without_the_permission(site: MakeSite, publish: str, subscribe: s
         training.check(waits=True)
         return
     assert f"7 events of trial {training.trial} are not delivered ({cause}" in process.err
-    training.run("loop.py", 1, 0, "return", **ALL)
+    training.start_next(**ALL)
     training.check()
 
 
@@ -131,5 +131,5 @@ def test_flush_without_the_stream(site: MakeSite) -> None:
     assert told["events"] == 7
     assert "no stream takes the subject" in told["cause"]
     made.consumer.start()
-    training.run("loop.py", 1, 0, "return", **TRAINER)
+    training.start_next(**TRAINER)
     training.check()
