@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os/exec"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,6 +20,7 @@ func natsFaults() []fault {
 		{name: "NATS stopped and continued", group: "nats", run: pauseNATS},
 		{name: "NATS restarted, node by node", group: "nats", run: rollNATS, cluster: true},
 		{name: "stream full", group: "nats", run: fillStream},
+		{name: "NATS's disk full", group: "nats", run: fillDisk},
 	}
 }
 
@@ -154,4 +157,36 @@ func fillStream(ctx context.Context, l *workload, r *rand.Rand) (string, error) 
 		return "", fmt.Errorf("give the stream its room back: %w", err)
 	}
 	return refused, nil
+}
+
+// fillDisk lets no file of the server, or in a cluster of the stream's leader, grow any more, until it is restarted, as it
+// has to be when its disk was full.
+func fillDisk(ctx context.Context, l *workload, r *rand.Rand) (string, error) {
+	n, err := l.leader(ctx)
+	if err != nil {
+		return "", err
+	}
+	before, _ := n.counted()
+	limit := exec.Command("prlimit", "--pid", strconv.Itoa(n.current().PID()), "--fsize=1")
+	if out, err := limit.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("limit the files of %s: %w: %s", n.name, err, out)
+	}
+	refused := ""
+	limited, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	poll(limited, 50*time.Millisecond, func(ctx context.Context) bool {
+		_, err := l.js.Publish(ctx, schema.Subject{Namespace: "default", Trial: "poison-full", Producer: "me"}.String(), []byte("no disk for this"))
+		if err != nil {
+			refused = "a publish failed: " + err.Error()
+		}
+		return err != nil
+	})
+	sleep(ctx, between(r, time.Second, 3*time.Second))
+	if err := n.kill(); err != nil {
+		return "", err
+	}
+	if startedAgain(ctx, n.service, before) == "" {
+		return "", ctx.Err()
+	}
+	return refused, l.healthy(ctx)
 }
