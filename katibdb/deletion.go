@@ -19,10 +19,6 @@ type Deletion struct {
 	Sequence uint64
 }
 
-// clockMargin is by how much a producer must be older than the deletion: its pod's clock may be behind, and to lose the
-// metrics of a new trial is worse than to get some of an old one late.
-const clockMargin = time.Minute
-
 // next is the mark of a deletion that follows. It never goes back, whatever the clocks and the servers say.
 func (d Deletion) next(epoch string, sequence uint64, at time.Time) Deletion {
 	next := Deletion{At: fromMillis(at.UnixMilli()), Epoch: epoch, Sequence: sequence}
@@ -58,7 +54,7 @@ func (d Deletion) before(epoch string, sequence uint64, at time.Time) bool {
 // tooOld reports whether a producer was made so long before the deletion that nothing of it is taken for new.
 func (d Deletion) tooOld(producer string) bool {
 	born, ok := birth(producer)
-	return ok && born.Before(d.At.Add(-clockMargin))
+	return ok && born.Before(d.At.Add(-schema.ClockMargin))
 }
 
 // DeletedAfter reports whether the trial was deleted after a message was stored at that place of the stream. A zero time is

@@ -5,10 +5,16 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // MaxNumber is the greatest number a producer's message can have.
 const MaxNumber = 1<<63 - 1
+
+// ClockMargin is by how much a producer, by its id, must be older than a trial's deletion for its messages to be discarded
+// whenever they come: its pod's clock may be behind, and to lose the metrics of a new trial is worse than to get some of an
+// old one late.
+const ClockMargin = time.Minute
 
 // Identity says which messages are the same message, however often it is stored or delivered. It is comparable, and
 // unique within a namespace and trial.

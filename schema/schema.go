@@ -10,6 +10,8 @@ const (
 	HeaderMsgID = "Nats-Msg-Id"
 	// HeaderFinal is "true" on a producer's last message: the run ended with that many messages.
 	HeaderFinal = "Katib-Stream-Final"
+	// HeaderRequeued is, on a dead letter that was published again, the identity of what it was the dead letter of.
+	HeaderRequeued = "Katib-Stream-Requeued"
 )
 
 // Headers that a dead letter carries beside the original message's own.

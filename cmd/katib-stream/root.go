@@ -34,6 +34,7 @@ func commands() []func(*app) *cobra.Command {
 		newTailCommand,
 		newFlushCommand,
 		newStatusCommand,
+		newDeadLettersCommand,
 		newSpoolCommand,
 		newMigrateCommand,
 		newDoctorCommand,

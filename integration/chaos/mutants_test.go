@@ -38,7 +38,7 @@ var planted = []mutant{
 		change: map[string]string{"s.lockTrials(ctx, keys.trials)": `s.readTrials(ctx, keys.trials, "")`},
 	},
 	{
-		name: "janitor without its check", file: "consumer/janitor.go", faults: "^database stopped|^all consumers", tiny: true,
+		name: "janitor without its check", file: "consumer/janitor.go", faults: "^database killed|^database read-only|^database restarted", tiny: true,
 		change: map[string]string{
 			"n := slices.Index(persisted, false)":                     "n := min(-1, slices.Index(persisted, false))",
 			`return fmt.Errorf("look up what is persisted: %w", err)`: "err = nil",

@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"examples/digits":      {"schema", "producer"},
 	"internal/child":       {},
 	"internal/cli":         {},
+	"internal/deadletter":  {"schema", "internal/flushclient"},
 	"internal/doctor":      {"schema", "katibdb", "consumer", "flush", "internal/natsconn"},
 	"internal/embedded":    {},
 	"internal/flushclient": {"schema"},
