@@ -126,8 +126,8 @@ func TestAsyncAPIMessages(t *testing.T) {
 		name      string
 		got, want []string
 	}{
-		{"headers of metrics", slices.Sorted(maps.Keys(metrics.Headers.Properties)), sorted(HeaderMsgID, HeaderFinal)},
-		{"headers of a dead letter", slices.Sorted(maps.Keys(dead.Headers.Properties)), slices.DeleteFunc(constants(t, "schema.go", "Header"), func(name string) bool { return name == HeaderFinal })},
+		{"headers of metrics", slices.Sorted(maps.Keys(metrics.Headers.Properties)), sorted(HeaderMsgID, HeaderFinal, HeaderRequeued)},
+		{"headers of a dead letter", slices.Sorted(maps.Keys(dead.Headers.Properties)), slices.DeleteFunc(constants(t, "schema.go", "Header"), func(name string) bool { return name == HeaderFinal || name == HeaderRequeued })},
 		{"required headers of metrics", metrics.Headers.Required, nil},
 		{"required headers of a dead letter", sorted(dead.Headers.Required...), slices.Sorted(maps.Keys(dead.Headers.Properties))},
 		{"values of " + HeaderFinal, metrics.Headers.Properties[HeaderFinal].Enum, []string{"true"}},
