@@ -66,6 +66,20 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// inHand is how many bytes of messages all workers together have in hand, at most: half a batch for each, and no less than
+// one batch at the database, one that is decoded and one that comes.
+func (c Config) inHand() int64 {
+	const least = 6
+	return int64(c.BatchBytes) * int64(max(c.Workers+1, least)) / 2
+}
+
+// Memory is how many bytes a process that runs this consumer alone needs, and should not pass: it is for
+// debug.SetMemoryLimit. Decoded, messages of the smallest events take about eight times their bytes.
+func (c Config) Memory() int64 {
+	const base, decoded = 56 << 20, 8
+	return base + decoded*c.withDefaults().inHand()
+}
+
 func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {

@@ -41,9 +41,7 @@ type placement struct {
 }
 
 func newDispatcher(c *Consumer) *dispatcher {
-	// Half a batch for each worker, and no less than one batch at the database, one that is decoded and one that comes.
-	const least = 6
-	d := &dispatcher{size: int64(c.cfg.BatchBytes) * int64(max(c.cfg.Workers+1, least)) / 2, trials: map[string]*placement{}}
+	d := &dispatcher{size: c.cfg.inHand(), trials: map[string]*placement{}}
 	d.room = semaphore.NewWeighted(d.size)
 	for id := range c.cfg.Workers {
 		d.workers = append(d.workers, newWorker(c, id))

@@ -45,6 +45,9 @@ trying; nothing is lost meanwhile. It makes the streams where they do not exist.
 			if err := o.check(command.Flags()); err != nil {
 				return err
 			}
+			if a.limitMemory != nil && a.getenv("GOMEMLIMIT") == "" {
+				a.limitMemory(o.config().Memory())
+			}
 			return a.runConsumer(command.Context(), o)
 		},
 	}

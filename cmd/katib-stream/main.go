@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -38,6 +39,7 @@ func main() {
 // run executes one command line and returns its exit status. A command that serves or follows ends when ctx does.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	a.limitMemory = func(bytes int64) { debug.SetMemoryLimit(bytes) }
 	return a.run(ctx, args)
 }
 

@@ -19,7 +19,9 @@ type app struct {
 	// log writes to stderr as --log-format and --log-level say. It is there once a command runs.
 	log       *slog.Logger
 	logFormat string
-	logLevel  string
+	// limitMemory sets the process's soft limit, in bytes; nil where others live in the process.
+	limitMemory func(int64)
+	logLevel    string
 }
 
 // commands are all there are; help sorts them.

@@ -71,7 +71,7 @@ func report(b *testing.B, rate, best float64) {
 	}
 }
 
-func build(b *testing.B) string {
+func build(b testing.TB) string {
 	b.Helper()
 	binary := filepath.Join(b.TempDir(), "katib-stream")
 	command := exec.Command("go", "build", "-o", binary, "github.com/katib-stream/katib-stream/cmd/katib-stream")
@@ -110,7 +110,7 @@ func backlog(b *testing.B, url string, perMessage int) {
 	<-js.PublishAsyncComplete()
 }
 
-func connect(b *testing.B, url string) jetstream.JetStream {
+func connect(b testing.TB, url string) jetstream.JetStream {
 	b.Helper()
 	nc, err := nats.Connect(url)
 	if err != nil {
@@ -152,7 +152,7 @@ func drain(b *testing.B, binary, server, url string, workers int) (rate float64,
 	return points / took.Seconds(), resident
 }
 
-func waitForFloor(b *testing.B, js jetstream.JetStream) {
+func waitForFloor(b testing.TB, js jetstream.JetStream) {
 	b.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -170,7 +170,7 @@ func waitForFloor(b *testing.B, js jetstream.JetStream) {
 	}
 }
 
-func highWater(b *testing.B, pid int) int {
+func highWater(b testing.TB, pid int) int {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
