@@ -120,7 +120,7 @@ func wait(ctx context.Context, d time.Duration) {
 
 // handle runs in the subscription's goroutine, which must not wait.
 func (s *service) handle(request micro.Request) {
-	namespace, trial, question, err := read(request)
+	namespace, trial, question, err := read(request.Subject(), request.Data())
 	if err != nil {
 		s.fail(request, codeBad, err.Error())
 		return
@@ -135,12 +135,12 @@ func (s *service) handle(request micro.Request) {
 	}()
 }
 
-func read(request micro.Request) (namespace, trial string, question schema.FlushRequest, err error) {
-	if namespace, trial, err = schema.ParseFlushSubject(request.Subject()); err != nil {
+func read(subject string, body []byte) (namespace, trial string, question schema.FlushRequest, err error) {
+	if namespace, trial, err = schema.ParseFlushSubject(subject); err != nil {
 		return "", "", question, err
 	}
-	if len(request.Data()) > 0 {
-		if err := json.Unmarshal(request.Data(), &question); err != nil {
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &question); err != nil {
 			return "", "", question, fmt.Errorf("the question is not JSON like {\"producer\":\"…\",\"number\":1}: %w", err)
 		}
 	}

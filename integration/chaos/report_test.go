@@ -110,7 +110,7 @@ func (c *result) verdictsOnly() []string {
 func (c *result) text() string {
 	var b strings.Builder
 	v := c.verdicts
-	fmt.Fprintf(&b, "\nchaos: %s, %d of NATS, seed %d, %v, %d events a second and trainer\n", c.topology.database, c.topology.size, *seed, c.took.Round(time.Second), c.rate())
+	fmt.Fprintf(&b, "\nchaos: %s, %d of NATS, seed %d, %v, %d events a second and trainer\n", c.topology.database, c.topology.size, *seed, c.took.Round(time.Second), *rate)
 	fmt.Fprintf(&b, "  %-48s %5s %5s %9s  %s\n", "fault", "times", "bit", "recovery", "the last time")
 	for _, f := range c.faults {
 		if r := c.records[f.name]; r != nil {

@@ -62,7 +62,7 @@ func startWorkload(w *world, bin string) *workload {
 		file := filepath.Join(w.dir, trainer.trial+".notes")
 		env := []string{
 			"CHAOS_SERVERS=" + servers, "KATIB_STREAM_SERVERS=" + servers, "KATIB_TRIAL_NAME=" + trainer.trial, "CHAOS_NOTES=" + file,
-			fmt.Sprintf("CHAOS_RATE=%d", w.rate()), "PYTHONPATH=" + absolute(w, "../../producer/python/src"),
+			fmt.Sprintf("CHAOS_RATE=%d", *rate), "PYTHONPATH=" + absolute(w, "../../producer/python/src"),
 		}
 		if trainer.spool != "" {
 			spool := filepath.Join(w.dir, "spool-"+trainer.spool)

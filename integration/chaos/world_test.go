@@ -23,15 +23,7 @@ import (
 type topology struct {
 	database string
 	size     int  // servers of NATS
-	tiny     bool // the stream is soon full
-}
-
-// rate is how many events a second a trainer reports.
-func (top topology) rate() int {
-	if top.tiny {
-		return 8 * *rate
-	}
-	return *rate
+	brief    bool // the janitor leaves little history, so that it has work all the time
 }
 
 // The settings of consumers under chaos: what takes minutes in production takes seconds here, and the history that the
@@ -144,8 +136,8 @@ func (w *world) startConsumers(bin string) {
 		address := fmt.Sprintf("127.0.0.1:%d", testserver.FreePort(w))
 		addresses = append(addresses, address)
 		env := append(settings, consumerSettings...)
-		if w.tiny {
-			env = append(env, "KATIB_STREAM_STREAM_MAX_BYTES=2MiB")
+		if w.brief {
+			env = append(env, "KATIB_STREAM_HISTORY=500ms", "KATIB_STREAM_JANITOR_EVERY=200ms")
 		}
 		env = append(env, "KATIB_STREAM_SERVERS="+servers, "KATIB_STREAM_DB="+db, "KATIB_STREAM_LISTEN="+address, fmt.Sprintf("KATIB_STREAM_REPLICAS=%d", len(w.nodes)))
 		w.consumers = append(w.consumers, w.start(fmt.Sprintf("consumer-%d", i), []string{filepath.Join(bin, product), "consumer"}, env...))
