@@ -25,13 +25,17 @@ func newLink(t testing.TB, name, upstream string) *link {
 	t.Helper()
 	hop := startHop(t, upstream)
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	listen := fmt.Sprintf("127.0.0.1:%d", testserver.FreePort(t))
-	l := &link{name: name, hop: hop, proxy: toxiproxy.NewProxy(api, name, listen, hop.listener.Addr().String())}
-	if err := l.proxy.Start(); err != nil {
-		t.Fatal(err)
+	var err error
+	for range 5 { // another process may be given the same port
+		listen := fmt.Sprintf("127.0.0.1:%d", testserver.FreePort(t))
+		l := &link{name: name, hop: hop, proxy: toxiproxy.NewProxy(api, name, listen, hop.listener.Addr().String())}
+		if err = l.proxy.Start(); err == nil {
+			t.Cleanup(l.proxy.Stop)
+			return l
+		}
 	}
-	t.Cleanup(l.proxy.Stop)
-	return l
+	t.Fatal(err)
+	return nil
 }
 
 func (l *link) address() string { return l.proxy.Listen }

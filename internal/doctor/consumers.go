@@ -29,7 +29,7 @@ func (v *visit) lookAtConsumers(ctx context.Context) {
 		return
 	}
 	if waiting := v.deadLetters.CachedInfo().State.Msgs; waiting > 0 {
-		v.say("dead letters", Warn, count(waiting, "message")+" could not be persisted", "see why: `nats stream view "+schema.DeadLetterStream+"`; mend the sender, then purge the stream")
+		v.say("dead letters", Warn, count(waiting, "message")+" could not be persisted", "see why: `katib-stream deadletters ls --summary`")
 		return
 	}
 	v.ok("dead letters", "none")
