@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -22,9 +22,23 @@ import (
 const (
 	// suspectDelivery is the delivery from which on a message is handled apart.
 	suspectDelivery = 3
-	// deadlyAttempts is how many unended attempts end a message's way: one in company, and three at it alone.
-	deadlyAttempts = 4
+	// deadlyAttempts is how many unended attempts end a message's way: three in ever smaller company, two at it alone.
+	deadlyAttempts = 5
 )
+
+// company is how many messages may be handled together of which that many attempts have not ended. It becomes smaller so
+// fast that few are kept back by one, and so slowly that those who were with it are not each handled alone.
+func company(unended uint64) int {
+	switch unended {
+	case 0:
+		return math.MaxInt
+	case 1:
+		return 64
+	case 2:
+		return 8
+	}
+	return 1
+}
 
 // isSuspect says that a message was delivered too often to be handled together with others.
 func isSuspect(msg jetstream.Msg) bool {
@@ -47,68 +61,54 @@ func (w *worker) runSuspects(ctx context.Context, from *dispatcher) {
 	}
 }
 
-// settleSuspects handles those together of which no attempt is known to have failed, then each of the others alone, those
-// last that most attempts at have not ended.
+// settleSuspects handles them in company, those last that most attempts at have not ended.
 func (w *worker) settleSuspects(ctx context.Context, d *delivery) {
 	w.metrics.suspects.Add(float64(len(d.messages)))
 	if !w.lookUpAttempts(ctx, d) {
 		return // stopping: they will be delivered again
 	}
-	ordered := slices.SortedStableFunc(slices.Values(d.messages), func(a, b jetstream.Msg) int {
-		return cmp.Compare(w.unended[sequenceOf(a)], w.unended[sequenceOf(b)])
-	})
-	n := 0
-	for n < len(ordered) && w.unended[sequenceOf(ordered[n])] == 0 {
-		n++
-	}
-	if n > 0 {
-		w.try(ctx, d.session, ordered[:n])
-	}
-	for _, msg := range ordered[n:] {
-		w.try(ctx, d.session, []jetstream.Msg{msg})
+	unended := func(msg jetstream.Msg) uint64 { return w.unended[sequenceOf(msg)] }
+	left := slices.SortedStableFunc(slices.Values(d.messages), func(a, b jetstream.Msg) int { return cmp.Compare(unended(a), unended(b)) })
+	for len(left) > 0 {
+		n := 1
+		for n < min(len(left), company(unended(left[0]))) && unended(left[n]) == unended(left[0]) {
+			n++
+		}
+		w.try(ctx, d.session, left[:n])
+		left = left[n:]
 	}
 }
 
 func (w *worker) lookUpAttempts(ctx context.Context, d *delivery) bool {
-	sequences := make([]uint64, len(d.messages))
-	for i, msg := range d.messages {
-		sequences[i] = sequenceOf(msg)
-	}
+	w.noted = map[uint64]bool{}
 	return nil == w.insist(ctx, func(ctx context.Context) (err error) {
-		w.unended, err = w.db.Attempts(ctx, d.session.epoch, sequences)
+		w.unended, err = w.db.Attempts(ctx, d.session.epoch, sequencesOf(d.messages))
 		return err
 	})
 }
 
-// try settles suspects with a note in the database while they are decoded, and while they are persisted.
+// try settles suspects with a note in the database from before they are decoded until they are persisted.
 func (w *worker) try(ctx context.Context, s *session, messages []jetstream.Msg) {
-	sequences := make([]uint64, len(messages))
-	for i, msg := range messages {
-		sequences[i] = sequenceOf(msg)
+	sequences := sequencesOf(messages)
+	err := w.insist(ctx, func(ctx context.Context) error { return w.noteBegin(ctx, s.epoch, sequences) })
+	if err != nil {
+		return // stopping
 	}
 	var items []*item
-	err := w.insist(ctx, func(ctx context.Context) error {
-		return w.noted(ctx, s.epoch, sequences, func() error {
-			items = items[:0]
-			for _, msg := range messages {
-				items = append(items, w.decodeSuspect(s, msg))
-			}
-			return nil
-		})
-	})
-	if err == nil {
-		w.settle(ctx, items)
+	for _, msg := range messages {
+		items = append(items, w.decodeSuspect(s, msg))
 	}
+	w.settle(ctx, items)
+	w.noteEnd(ctx, s.epoch, sequences)
 }
 
 // decodeSuspect does not decode what has killed its process again and again. It keeps its identity, so that nobody waits
 // for it, and becomes a dead letter.
 func (w *worker) decodeSuspect(s *session, msg jetstream.Msg) *item {
 	unended := w.unended[sequenceOf(msg)]
-	if unended == 0 {
-		return w.decode(s, msg)
+	if company(unended) == 1 {
+		w.log.Warn("a message is handled alone: attempts at it have not ended", "subject", msg.Subject(), "sequence", sequenceOf(msg), "attempts", unended)
 	}
-	w.log.Warn("a message is handled alone: attempts at it have not ended", "subject", msg.Subject(), "sequence", sequenceOf(msg), "attempts", unended)
 	if unended < deadlyAttempts {
 		return w.decode(s, msg)
 	}
@@ -121,44 +121,71 @@ func (w *worker) decodeSuspect(s *session, msg jetstream.Msg) *item {
 	return it
 }
 
-// persistSuspects is Persist with a note in the database meanwhile.
+// persistSuspects is Persist with a note in the database meanwhile. It goes after an error as well: a database that is away
+// for long must not leave it standing.
 func (w *worker) persistSuspects(ctx context.Context, batch []katibdb.Message) (outcomes []katibdb.Outcome, err error) {
 	sequences := make([]uint64, len(batch))
 	for i := range batch {
 		sequences[i] = batch[i].Sequence
 	}
-	err = w.noted(ctx, batch[0].Epoch, sequences, func() error {
-		outcomes, err = w.db.Persist(ctx, batch)
-		if err == nil {
-			for _, sequence := range sequences {
-				w.unended[sequence] = 0
-			}
+	if err := w.noteBegin(ctx, batch[0].Epoch, sequences); err != nil {
+		return nil, err
+	}
+	if outcomes, err = w.db.Persist(ctx, batch); err == nil {
+		for _, sequence := range sequences {
+			w.unended[sequence] = 0
 		}
-		return err
-	})
+	}
+	w.noteEnd(ctx, batch[0].Epoch, sequences)
 	return outcomes, err
 }
 
-// noted notes that attempts begin, runs f, and notes that they have ended. That a note stays does harm only when it happens
-// to the same message again and again, so it is no error.
-func (w *worker) noted(ctx context.Context, epoch string, sequences []uint64, f func() error) error {
-	begun := make(map[uint64]uint64, len(sequences))
+// noteBegin notes that attempts begin, where that is not noted.
+func (w *worker) noteBegin(ctx context.Context, epoch string, sequences []uint64) error {
+	begun := map[uint64]uint64{}
 	for _, sequence := range sequences {
-		begun[sequence] = w.unended[sequence] + 1
+		if !w.noted[sequence] {
+			begun[sequence] = w.unended[sequence] + 1
+		}
+	}
+	if len(begun) == 0 {
+		return nil
 	}
 	if err := w.db.NoteAttempts(ctx, epoch, begun); err != nil {
 		return err
 	}
-	err := f()
-	for sequence := range maps.Keys(begun) {
-		begun[sequence] = w.unended[sequence]
+	for sequence := range begun {
+		w.noted[sequence] = true
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	return nil
+}
+
+// noteEnd notes that attempts have ended. That a note stays does harm only when it happens to the same message again and again,
+// so it is no error.
+func (w *worker) noteEnd(ctx context.Context, epoch string, sequences []uint64) {
+	ended := map[uint64]uint64{}
+	for _, sequence := range sequences {
+		if w.noted[sequence] {
+			ended[sequence] = w.unended[sequence]
+			delete(w.noted, sequence)
+		}
+	}
+	if len(ended) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if noteErr := w.db.NoteAttempts(ending, epoch, begun); noteErr != nil {
-		w.log.Warn("attempts at messages are still noted as unended", "messages", len(begun), "error", noteErr)
+	if err := w.db.NoteAttempts(ctx, epoch, ended); err != nil {
+		w.log.Warn("attempts at messages are still noted as unended", "messages", len(ended), "error", err)
 	}
-	return err
+}
+
+func sequencesOf(messages []jetstream.Msg) []uint64 {
+	sequences := make([]uint64, len(messages))
+	for i, msg := range messages {
+		sequences[i] = sequenceOf(msg)
+	}
+	return sequences
 }
 
 func sequenceOf(msg jetstream.Msg) uint64 {

@@ -3,6 +3,7 @@ package consumer
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func deliver(t *testing.T, js jetstream.JetStream, messages, times int) {
 }
 
 // TestSuspects has four messages delivered for the third time: of one nothing is known, one was in the hands of a process
-// that died, one of three, and one of four.
+// that died, one of four, and one of five.
 func TestSuspects(t *testing.T) {
 	js := connect(t, testserver.NATS(t).URL())
 	db := &fakeDB{}
@@ -47,7 +48,7 @@ func TestSuspects(t *testing.T) {
 		publish(t, js, subject, `{"metrics":{"loss":0.1}}`, "Nats-Msg-Id", fmt.Sprintf("me:%d", n+1))
 	}
 	deliver(t, js, 4, 2)
-	db.unended = map[uint64]uint64{2: 1, 3: 3, 4: 4}
+	db.unended = map[uint64]uint64{2: 1, 3: 4, 4: 5}
 	start(t, js, db, Config{})
 	settled(t, js)
 
@@ -55,7 +56,7 @@ func TestSuspects(t *testing.T) {
 	if len(letters) != 1 || letters[0].Header.Get(schema.HeaderSequence) != "4" || letters[0].Header.Get(schema.HeaderStage) != schema.StageQuarantine {
 		t.Fatalf("dead letters %v; want message 4, of the stage %q", letters, schema.StageQuarantine)
 	}
-	if reason := letters[0].Header.Get(schema.HeaderReason); !strings.Contains(reason, "died 4 times") {
+	if reason := letters[0].Header.Get(schema.HeaderReason); !strings.Contains(reason, "died 5 times") {
 		t.Errorf("reason %q", reason)
 	}
 	for i, m := range db.messages() {
@@ -70,11 +71,11 @@ func TestSuspects(t *testing.T) {
 			t.Errorf("%d attempts at message %d are still noted", unended, sequence)
 		}
 	}
-	// A note before each is decoded and taken back after it, one before it is persisted and taken back after that.
+	// A note of each before it is decoded, which is taken back when it is persisted.
 	for n, sequence := range []uint64{1, 2, 3, 4} {
-		before := map[uint64]uint64{1: 0, 2: 1, 3: 3, 4: 4}[sequence]
-		want := []map[uint64]uint64{{sequence: before + 1}, {sequence: before}, {sequence: before + 1}, nil, {sequence: 0}}
-		if got := db.noted[5*n : 5*n+5]; fmt.Sprint(got) != fmt.Sprint(want) {
+		before := map[uint64]uint64{1: 0, 2: 1, 3: 4, 4: 5}[sequence]
+		want := []map[uint64]uint64{{sequence: before + 1}, nil, {sequence: 0}}
+		if got := db.noted[3*n : 3*n+3]; fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("notes of message %d: %v; want %v", sequence, got, want)
 		}
 	}
@@ -110,5 +111,37 @@ func TestSuspectsTogether(t *testing.T) {
 				t.Errorf("%v is noted; want at most one attempt at a time", note)
 			}
 		}
+	}
+}
+
+// TestSuspectsInCompany counts how many are handled together, by how many attempts at them have not ended.
+func TestSuspectsInCompany(t *testing.T) {
+	js := connect(t, testserver.NATS(t).URL())
+	const each = 70
+	db := &fakeDB{unended: map[uint64]uint64{}}
+	_, stop := start(t, js, db, Config{})
+	stop()
+	for n := range uint64(4 * each) {
+		publish(t, js, subject, `{"metrics":{"loss":0.1}}`, "Nats-Msg-Id", fmt.Sprintf("me:%d", n+1))
+		db.unended[n+1] = n / each
+	}
+	deliver(t, js, 4*each, 2)
+	start(t, js, db, Config{BatchWait: 2 * time.Second})
+	settled(t, js)
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	var sizes []int
+	for i, note := range db.noted {
+		if note == nil { // the batch that was persisted; its messages were noted before
+			sizes = append(sizes, len(db.noted[i-1]))
+		}
+	}
+	slices.Sort(sizes)
+	want := append(slices.Repeat([]int{1}, each), 6, 6, 8, 8, 8, 8, 8, 8, 8, 8, 64, 70)
+	if !slices.Equal(sizes, want) {
+		t.Errorf("batches of %v; want %v", sizes, want)
+	}
+	if len(db.kept) != 4*each {
+		t.Errorf("%d messages are kept", len(db.kept))
 	}
 }

@@ -30,6 +30,7 @@ type worker struct {
 	store func(context.Context, []katibdb.Message) ([]katibdb.Outcome, error)
 	// unended is how many attempts at messages that are suspect have not ended, by their sequence.
 	unended map[uint64]uint64
+	noted   map[uint64]bool // that an attempt has begun
 }
 
 func newWorker(c *Consumer, id int) *worker {

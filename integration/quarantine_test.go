@@ -30,7 +30,7 @@ func TestQuarantine(t *testing.T) {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	overDatabases(t, func(t *testing.T, url string) {
-		const trials, events, deadly = 4, 2_000, 6 // deliveries that kill: two in company unmarked, one marked, three alone
+		const trials, events, deadly = 4, 2_000, 7 // deliveries that kill: two unmarked, three in company, two alone
 		server := testserver.NATS(t)
 		js := connect(t, server.URL())
 		ensureStreams(t, js)
