@@ -2,8 +2,8 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +17,8 @@ import (
 const (
 	deadLetterTimeout = 10 * time.Second
 	deadLettersAtOnce = 64
-	maxReason         = 1 << 10 // bytes; far under schema.PayloadReserve
+	maxReason         = 1 << 10   // bytes; far under schema.PayloadReserve
+	maxHeader         = 1<<16 - 1 // bytes of all headers, which a server stores
 )
 
 // keepDeadLetters stores the refused among the items in KATIB_DEADLETTERS and returns the items that may go on: the good
@@ -61,11 +62,7 @@ func (w *worker) keepDeadLetters(ctx context.Context, items []*item) []*item {
 func (w *worker) storeDeadLetter(ctx context.Context, it *item) error {
 	ctx, cancel := context.WithTimeout(ctx, deadLetterTimeout)
 	defer cancel()
-	ack, err := w.js.PublishMsg(ctx, deadLetter(it))
-	if errors.Is(err, nats.ErrMaxPayload) {
-		// Only a stream made by hand, without our limit on messages, has room for such a one.
-		ack, err = w.js.PublishMsg(ctx, emptied(deadLetter(it)))
-	}
+	ack, err := w.js.PublishMsg(ctx, deadLetter(it, int(w.js.Conn().MaxPayload())))
 	if err != nil {
 		return fmt.Errorf("store the dead letter of message %d: %w", it.stored.Sequence, err)
 	}
@@ -76,46 +73,65 @@ func (w *worker) storeDeadLetter(ctx context.Context, it *item) error {
 	return nil
 }
 
-// deadLetter is the original message, headers and body, with the reason. Headers of the original that JetStream would act
-// on are disarmed by writing "Orig-" for "Nats-", which is no longer and so always fits; the one that clients would act on
-// gets a little longer.
-func deadLetter(it *item) *nats.Msg {
-	msg := nats.NewMsg(deadLetterSubject(it.stored.Subject))
-	msg.Data = it.stored.Body
+// deadLetter is the original message, headers and body, with the reason. What a server would not store is left out: the
+// original stays in KATIB_METRICS, and one that has no dead letter would come back for ever.
+func deadLetter(it *item, maxPayload int) *nats.Msg {
+	own := ownHeader(it)
+	msg := &nats.Msg{Subject: deadLetterSubject(it.stored.Subject), Data: it.stored.Body, Header: nats.Header{}}
 	for name, values := range it.stored.Header {
-		msg.Header[disarm(name)] = values
+		name = disarm(name)
+		msg.Header[name] = append(msg.Header[name], values...)
 	}
-	identity := it.stored.Epoch + ":" + strconv.FormatUint(it.stored.Sequence, 10)
-	msg.Header.Set(schema.HeaderMsgID, identity)
-	msg.Header.Set(schema.HeaderDeadLetterOf, identity)
-	msg.Header.Set(schema.HeaderReason, cut(it.refused.Error(), maxReason))
-	msg.Header.Set(schema.HeaderStage, it.stage)
-	msg.Header.Set(schema.HeaderSubject, it.stored.Subject)
-	msg.Header.Set(schema.HeaderSequence, strconv.FormatUint(it.stored.Sequence, 10))
-	msg.Header.Set(schema.HeaderTime, it.stored.Time.UTC().Format(time.RFC3339Nano))
+	maps.Copy(msg.Header, own)
+	if fits(msg, maxPayload) {
+		return msg
+	}
+	msg.Header = own
+	reason := own.Get(schema.HeaderReason)
+	own.Set(schema.HeaderReason, "(kept without its headers, which are too long) "+reason)
+	if !fits(msg, maxPayload) { // only a stream made by hand, without our limit on messages, has room for such a one
+		own.Set(schema.HeaderReason, "(too large to be kept) "+reason)
+		msg.Data = nil
+	}
 	return msg
 }
 
-// emptied keeps only our own headers of a dead letter that is too large; the original stays in KATIB_METRICS.
-func emptied(msg *nats.Msg) *nats.Msg {
-	for name := range msg.Header {
-		if name != schema.HeaderMsgID && !strings.HasPrefix(name, "Katib-Stream-") {
-			msg.Header.Del(name)
-		}
-	}
-	msg.Header.Set(schema.HeaderReason, "(too large to be kept whole) "+msg.Header.Get(schema.HeaderReason))
-	msg.Data = nil
-	return msg
+// fits says whether a server takes the message.
+func fits(msg *nats.Msg, maxPayload int) bool {
+	size := msg.Size() - len(msg.Subject)
+	return size <= maxPayload && size-len(msg.Data) <= maxHeader
 }
 
+// ownHeader is what a dead letter has beside the original's headers.
+func ownHeader(it *item) nats.Header {
+	sequence := strconv.FormatUint(it.stored.Sequence, 10)
+	identity := it.stored.Epoch + ":" + sequence
+	return nats.Header{
+		schema.HeaderMsgID:        {identity},
+		schema.HeaderDeadLetterOf: {identity},
+		schema.HeaderReason:       {cut(it.refused.Error(), maxReason)},
+		schema.HeaderStage:        {it.stage},
+		schema.HeaderSubject:      {it.stored.Subject},
+		schema.HeaderSequence:     {sequence},
+		schema.HeaderTime:         {it.stored.Time.UTC().Format(time.RFC3339Nano)},
+	}
+}
+
+// disarm gives a header of the original a name that nobody acts on: "Orig-" for "Nats-", which JetStream would, and the one
+// that clients would take for a word of the server. What our client does not write becomes "_", though others do.
 func disarm(name string) string {
-	if strings.EqualFold(name, "Status") { // clients take a message without a body for a word of the server by it
+	switch {
+	case strings.EqualFold(name, "Status"):
 		return "Orig-Status"
+	case len(name) >= 5 && strings.EqualFold(name[:5], "Nats-"):
+		name = "Orig-" + name[5:]
 	}
-	if len(name) >= 5 && strings.EqualFold(name[:5], "Nats-") {
-		return "Orig-" + name[5:]
-	}
-	return name
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r) {
+			return '_'
+		}
+		return r
+	}, name)
 }
 
 // deadLetterSubject keeps the original's tokens, unless one of them cannot be published to.

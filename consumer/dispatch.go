@@ -131,12 +131,12 @@ func (d *dispatcher) placeTrial(trial string) *worker {
 
 // sizeInHand is about what a message takes in memory.
 func sizeInHand(msg jetstream.Msg) int {
-	const beside, besideHeader = 512, 64
+	const beside, besideHeader, besideValue = 512, 64, 32
 	size := beside + len(msg.Subject()) + len(msg.Data())
 	for name, values := range msg.Headers() {
 		size += besideHeader + len(name)
 		for _, value := range values {
-			size += len(value)
+			size += besideValue + len(value)
 		}
 	}
 	return size

@@ -222,6 +222,10 @@ func sizeOf(msg jetstream.Msg) int64 {
 			size += len(name) + len(value) + 4
 		}
 	}
-	body, _ := strconv.Atoi(msg.Headers().Get("Nats-Msg-Size"))
+	sizes := msg.Headers()["Nats-Msg-Size"]
+	if len(sizes) == 0 {
+		return int64(size) // the headers cannot be read
+	}
+	body, _ := strconv.Atoi(sizes[len(sizes)-1]) // the server's word stands last; a publisher can write one, too
 	return int64(size + body)
 }

@@ -109,7 +109,7 @@ func (f *fakeDB) Forget(_ context.Context, _ string, below uint64) error {
 
 func (f *fakeDB) Unbind(context.Context, time.Time) error { return nil }
 
-func connect(t *testing.T, url string) jetstream.JetStream {
+func connect(t testing.TB, url string) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {

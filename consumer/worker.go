@@ -34,14 +34,18 @@ type worker struct {
 }
 
 func newWorker(c *Consumer, id int) *worker {
-	return &worker{Consumer: c, id: id, log: c.log.With("worker", id), news: make(chan struct{}, 1)}
+	w := &worker{Consumer: c, id: id, log: c.log.With("worker", id), news: make(chan struct{}, 1)}
+	if c.db != nil {
+		w.store = c.db.Persist
+	}
+	return w
 }
 
 // run settles what it is given until it is told the end. After ctx has ended it does so for a while only.
 func (w *worker) run(ctx context.Context, from *dispatcher) {
 	work, stop := outlive(ctx, w.cfg.StopTimeout)
 	defer stop()
-	w.stopping, w.store = ctx.Done(), w.db.Persist
+	w.stopping = ctx.Done()
 	ahead := w.decodeAhead()
 	for p := range ahead {
 		p.addMore(ahead, w.cfg.BatchMessages)
