@@ -144,7 +144,7 @@ const probeTrial = "probe"
 
 // probe reports an event, past the proxies, and tells how long it takes until it is persisted.
 func (n *nemesis) probe() (took time.Duration, persisted bool) {
-	const patience = 2 * time.Minute // a bad release alone can take one
+	const patience = 5 * time.Minute // what comes beside a bad release, with all else broken, can wait for it
 	n.workload.mu.Lock()
 	n.probes++
 	number := n.probes
