@@ -29,6 +29,12 @@ func FuzzDeadLetter(f *testing.F) {
 	} {
 		f.Add(seed.subject, seed.headers, []byte(seed.body), seed.reason)
 	}
+	// The longest headers that a server stores, alone and beside the largest body.
+	long := "X: " + strings.Repeat("x", maxHeader-len("NATS/1.0\r\nX: \r\n\r\n")) + "\r\n"
+	many := strings.Repeat("a:\r\n", (maxHeader-len("NATS/1.0\r\n\r\n"))/len("a:\r\n"))
+	largest := make([]byte, 1<<20-schema.PayloadReserve-maxHeader)
+	f.Add("default.my-trial.me", long, []byte("{"), "")
+	f.Add("default.my-trial.me", many, largest, "")
 	s := newStranger(f)
 	f.Fuzz(func(t *testing.T, rest, headers string, body []byte, reason string) {
 		if !s.send(t, rest, headers, body) {
