@@ -112,3 +112,25 @@ func TestExcessBytes(t *testing.T) {
 		})
 	}
 }
+
+// A publisher can say of a message that it is of any size; counted as such, the janitor would trim all history or none.
+func TestSizeIsTheServersWord(t *testing.T) {
+	js := connect(t, testserver.NATS(t).URL())
+	streams(t, js)
+	publish(t, js, subject, report, "Nats-Msg-Size", "-1000000000")
+	stream, err := js.Stream(t.Context(), schema.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := headers.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := sizeOf(msg); size < int64(len(report)) || size > 1<<10 {
+		t.Errorf("it counts as %d bytes: %q", size, msg.Headers())
+	}
+}
