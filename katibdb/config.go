@@ -49,8 +49,9 @@ func ParseURL(text string) (Config, error) {
 		return Config{kind: sqliteKind, path: path}, nil
 	}
 	u, err := url.Parse(text)
-	if err != nil {
-		return Config{}, fmt.Errorf("the database URL is not valid; characters like '@', '/' and '%%' in a password are written %%40, %%2F and %%25")
+	// A '#' or '/' in a password ends what url.Parse takes for the host, and String would repeat the rest.
+	if err != nil || u.Fragment != "" || (u.User == nil && strings.Contains(u.Path, "@")) {
+		return Config{}, fmt.Errorf("the database URL is not valid; characters like '@', '/', '#' and '%%' in a password are written %%40, %%2F, %%23 and %%25")
 	}
 	cfg := Config{url: u}
 	switch scheme {
@@ -62,7 +63,7 @@ func ParseURL(text string) (Config, error) {
 		return Config{}, fmt.Errorf("unknown database %q; write mysql://…, postgres://… or sqlite:PATH", scheme)
 	}
 	if u.Hostname() == "" || strings.Trim(u.Path, "/") == "" {
-		return Config{}, fmt.Errorf("the database URL %s lacks a host or the database's name", cfg)
+		return Config{}, fmt.Errorf("the database URL lacks a host or the database's name; write %s://USER:PASSWORD@HOST/DATABASE", scheme)
 	}
 	return cfg, nil
 }

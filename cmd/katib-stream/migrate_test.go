@@ -77,7 +77,7 @@ var badDatabases = map[string]struct {
 	"no database":              {url: "mysql://me:" + secret + "@h", says: "lacks a host or the database's name"},
 	"no host":                  {url: "postgres://me:" + secret + "@/katib", says: "lacks a host or the database's name"},
 	"a password with a slash":  {url: "mysql://me:" + secret + "/x@h/katib", says: "the database URL"},
-	"a password with %":        {url: "postgres://me:" + secret + "%x@h/katib", says: "characters like '@', '/' and '%' in a password are written"},
+	"a password with %":        {url: "postgres://me:" + secret + "%x@h/katib", says: "characters like '@', '/', '#' and '%' in a password are written"},
 	"a port that is no number": {url: "mysql://me:" + secret + "@h:port/katib", says: "the database URL"},
 }
 
