@@ -60,11 +60,8 @@ proto: ## generate the Go code of Katib's gRPC interface; needs protoc
 		--go_out=dbmanager/katibapi --go_opt=paths=source_relative \
 		--go-grpc_out=dbmanager/katibapi --go-grpc_opt=paths=source_relative api.proto
 
-fuzz: ## fuzz what a stranger can reach, FUZZTIME (30s) each; FUZZ=Line for some
-	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
-		for target in $$($(GO) test $$package -list '^Fuzz.*$(FUZZ)' | grep '^Fuzz'); do \
-			echo "$$package $$target"; \
-			$(GO) test $$package -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),30s) || exit 1; done; done
+fuzz: setup ## fuzz what a stranger can reach, FUZZTIME (30s) each, or what TARGET matches
+	@FUZZTIME=$(FUZZTIME) TARGET='$(TARGET)' tools/fuzz.sh
 
 chaos: setup ## break everything for DURATION (10m), by the schedule of SEED, and hold what was promised against the database
 	$(GO) test ./integration/chaos -run TestChaos -v -timeout 0 -chaos.duration $(or $(DURATION),10m) $(if $(SEED),-chaos.seed $(SEED)) \

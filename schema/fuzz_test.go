@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -77,27 +77,6 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func FuzzParseSubject(f *testing.F) {
-	for _, v := range load[subjectRow](f, "subjects.json") {
-		f.Add(string(v.Subject))
-	}
-	rules := codesOf(f)
-	f.Fuzz(func(t *testing.T, subject string) {
-		s, err := ParseSubject(subject)
-		if checkRule(t, err, rules); err != nil {
-			return
-		}
-		if err := s.Validate(); err != nil || s.String() != subject {
-			t.Errorf("%q is read as %+v (error %v) and written as %q", subject, s, err, s)
-		}
-		if tokens := strings.Split(subject, "."); len(tokens) != 5 || slices.ContainsFunc(tokens, func(token string) bool {
-			return token == "" || strings.ContainsAny(token, "*> \t\r\n\x00")
-		}) {
-			t.Errorf("%q cannot be published to", subject)
-		}
-	})
-}
-
 func codesOf(f *testing.F) map[Code]bool {
 	rules := map[Code]bool{}
 	for _, name := range constants(f, "errors.go", "Code") {
@@ -112,6 +91,9 @@ func checkRule(t *testing.T, err error, rules map[Code]bool) *Error {
 	var broken *Error
 	if err != nil && (!errors.As(err, &broken) || !rules[broken.Code]) {
 		t.Fatalf("%v (%T) names no rule", err, err)
+	}
+	if err != nil && (len(err.Error()) > 512 || strings.ContainsFunc(err.Error(), unicode.IsControl)) {
+		t.Fatalf("the reason is not a line: %q", err)
 	}
 	return broken
 }
@@ -190,6 +172,10 @@ func checkValues(t *testing.T, body []byte, events []Event) {
 func checkIdentified(t *testing.T, m Message, msgID string) {
 	t.Helper()
 	if !m.Identity.Numbered() {
+		const opaque = len("*") + 32 // which the columns hold
+		if m.Subject.Producer != "" && msgID != "" && len(m.Identity.Source) != opaque {
+			t.Errorf("%q is identified by %+v", msgID, m.Identity)
+		}
 		return
 	}
 	if m.Identity.Source != m.Subject.Producer || m.Identity.Number < 1 || m.Identity.Number > MaxNumber {
