@@ -63,7 +63,7 @@ func inspectionMissing(t *testing.T, url string) {
 		}
 		exec(t, db, "CREATE TABLE other (id INTEGER)")
 	}
-	if found := inspect(t, db); found.Migration != 0 || len(found.MissingTables) != 5 {
+	if found := inspect(t, db); found.Migration != 0 || len(found.MissingTables) != 6 {
 		t.Errorf("an empty database: %+v", found)
 	}
 	if err := db.Migrate(t.Context()); err != nil {
