@@ -74,6 +74,9 @@ func TestDeadLetters(t *testing.T) {
 
 	says(letters("show", "1"), statusOK, "decode", "sequence    2 of KATIB_METRICS", "deadletters requeue 1 --body body.json", "00000000  6e 6f 20 4a 53 4f 4e")
 	says(letters("show", "2"), statusOK, "add --to-namespace or --to-trial", good)
+	if got := letters("show", "2"); strings.Contains(got.stdout, "Nats-") {
+		t.Errorf("words of JetStream are shown as the original's: %v", got)
+	}
 	says(letters("show", "1", "-o", "json"), statusOK, `"body": "no JSON\u001b[31m"`)
 	if got := letters("show", "1", "--raw"); got.stdout != "no JSON\x1b[31m" {
 		t.Error(got)

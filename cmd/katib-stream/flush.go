@@ -105,6 +105,14 @@ func (o flushOptions) notPersisted(ctx context.Context, nc *nats.Conn, pending u
 	return explained{fmt.Sprintf("trial %s is not known to be persisted: %s", o.trial, reason), err}
 }
 
+// diedOf counts messages that became dead letters, also those that were requeued or removed since.
+func diedOf(n uint64) string {
+	if n == 1 {
+		return "1 message became a dead letter"
+	}
+	return fmt.Sprintf("%d messages became dead letters", n)
+}
+
 // areMany is "1 message is" or "2 messages are".
 func areMany(n uint64, noun string) string {
 	if n == 1 {
@@ -132,7 +140,7 @@ func (a *app) printFlushed(f flushed, output cli.Format) error {
 		text = "deleted: trial " + f.Trial + ", and what was reported of it"
 	}
 	if f.DeadLetters > 0 {
-		text += "; " + areMany(f.DeadLetters, "message") + " in the dead letters"
+		text += "; " + diedOf(f.DeadLetters)
 	}
 	if f.Missing > 0 {
 		text += "; " + areMany(f.Missing, "message") + " missing, for they never reached the stream"

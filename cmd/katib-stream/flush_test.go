@@ -35,8 +35,8 @@ func TestFlush(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ answer, text string }{
 		"persisted":    {`{"status":"persisted"}`, "persisted: everything of trial t\n"},
-		"dead letters": {`{"status":"persisted","dead_letters":1}`, "persisted: everything of trial t; 1 message is in the dead letters\n"},
-		"missing":      {`{"status":"persisted","dead_letters":2,"missing":3}`, "persisted: everything of trial t; 2 messages are in the dead letters; 3 messages are missing, for they never reached the stream\n"},
+		"dead letters": {`{"status":"persisted","dead_letters":1}`, "persisted: everything of trial t; 1 message became a dead letter\n"},
+		"missing":      {`{"status":"persisted","dead_letters":2,"missing":3}`, "persisted: everything of trial t; 2 messages became dead letters; 3 messages are missing, for they never reached the stream\n"},
 		"deleted":      {`{"status":"deleted"}`, "deleted: trial t, and what was reported of it\n"},
 	}
 	for name, tt := range tests {

@@ -70,7 +70,7 @@ func (t trialStatus) inWords() string {
 		words = append(words, areMany(missing, "message")+" missing, for they never reached the stream")
 	}
 	if dead > 0 {
-		words = append(words, areMany(dead, "message")+" in the dead letters")
+		words = append(words, diedOf(dead))
 	}
 	if t.strays > 0 {
 		words = append(words, areMany(t.strays, "message")+" on a subject that is no producer's")

@@ -112,7 +112,7 @@ everything that the stream holds of trial t is persisted; 3 messages are missing
 a id 1 1 0 1 0 0 1 ended
 a hand 1 1 0 0 0 0 0 open
 a me 5 3 2 1 3 1 3 open
-2 messages are on the way to the database; 3 messages are missing, for they never reached the stream; 1 message is in the dead letters`
+2 messages are on the way to the database; 3 messages are missing, for they never reached the stream; 1 message became a dead letter`
 	if got := tableOf(t, katibStream(t, args...)); got != want { // 2, 4 and 7 are missing
 		t.Errorf("with some on their way: got\n%s\nwant\n%s", got, want)
 	}

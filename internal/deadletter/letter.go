@@ -2,6 +2,7 @@
 package deadletter
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,8 +33,7 @@ type Letter struct {
 
 // ours are the headers that a letter has beside the original's.
 var ours = []string{
-	schema.HeaderMsgID, schema.HeaderDeadLetterOf, schema.HeaderReason, schema.HeaderStage, schema.HeaderSubject,
-	schema.HeaderSequence, schema.HeaderTime, headerSize,
+	schema.HeaderDeadLetterOf, schema.HeaderReason, schema.HeaderStage, schema.HeaderSubject, schema.HeaderSequence, schema.HeaderTime,
 }
 
 // headerSize is what JetStream adds when only headers are asked for.
@@ -54,13 +54,10 @@ func parse(subject string, header nats.Header, body []byte, sequence uint64, at 
 		l.Size = size
 	}
 	for name, values := range header {
-		l.Header[rearm(name)] = values
-	}
-	for _, name := range ours {
-		delete(l.Header, name)
-	}
-	if id := header.Get("Orig-Msg-Id"); id != "" {
-		l.Header.Set(schema.HeaderMsgID, id)
+		// The original's own of this kind were disarmed; these are JetStream's words about the letter.
+		if !strings.HasPrefix(name, "Nats-") && !slices.Contains(ours, name) {
+			l.Header[rearm(name)] = values
+		}
 	}
 	return l
 }
