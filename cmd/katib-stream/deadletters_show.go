@@ -135,10 +135,13 @@ func printableBody(body []byte) string {
 // advice says in a sentence what can be done.
 func advice(l *deadletter.Letter) string {
 	_, err := l.Message(deadletter.Change{})
+	_, hasPlace := l.Place()
 	again := fmt.Sprintf("katib-stream deadletters requeue %d", l.Sequence)
 	switch {
+	case err != nil && l.Stage == schema.StageDecode && l.Of != "" && hasPlace:
+		return fmt.Sprintf("mend it: katib-stream deadletters show %d --raw > body.json, then %s --body body.json", l.Sequence, again)
 	case err != nil:
-		return fmt.Sprintf("%v; mend it: katib-stream deadletters show %d --raw > body.json, then %s --body body.json", err, l.Sequence, again)
+		return err.Error()
 	case l.Stage == schema.StageNamespace:
 		return fmt.Sprintf("if the trial is that namespace's by now, %s; to give it to another, add --to-namespace or --to-trial", again)
 	case l.Stage == schema.StagePersist:
