@@ -17,7 +17,11 @@ type headers struct {
 	pending uint64 // how many are to come
 }
 
-const headersAtOnce = 1_000
+// What is read at once: a publisher's headers can have 64 KiB, and take twenty times that as a map.
+const (
+	headersAtOnce     = 1_000
+	headerBytesAtOnce = 256 << 10
+)
 
 func (b *Barrier) open(ctx context.Context, stream jetstream.Stream, filter string, first uint64) (*headers, error) {
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
@@ -47,7 +51,7 @@ func (h *headers) next(ctx context.Context) ([]jetstream.Msg, error) {
 	if ctx.Err() != nil {
 		return nil, failed(ctx, "read headers", ctx.Err())
 	}
-	batch, err := h.from.Pull(h.name, int(min(max(h.pending, 1), headersAtOnce)), 0, time.Second)
+	batch, err := h.from.Pull(h.name, int(min(max(h.pending, 1), headersAtOnce)), headerBytesAtOnce, time.Second)
 	if err != nil {
 		return nil, failed(ctx, "read headers", err)
 	}

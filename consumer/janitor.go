@@ -17,6 +17,7 @@ import (
 
 const (
 	janitorBatch   = 1_000
+	janitorBytes   = 256 << 10 // of headers: a publisher's can have 64 KiB, and take twenty times that as a map
 	janitorTimeout = 10 * time.Second
 )
 
@@ -155,7 +156,7 @@ func (t *trimmer) candidates(ctx context.Context) (refs []katibdb.Ref, more bool
 	if t.pending == 0 {
 		return nil, false, nil
 	}
-	batch, err := t.from.Pull(t.headers, int(min(t.pending, janitorBatch)), 0, time.Second)
+	batch, err := t.from.Pull(t.headers, int(min(t.pending, janitorBatch)), janitorBytes, time.Second)
 	if err != nil {
 		return nil, false, fmt.Errorf("read headers: %w", err)
 	}
