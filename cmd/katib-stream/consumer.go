@@ -158,7 +158,7 @@ func (a *app) openDatabase(ctx context.Context, o consumerOptions) (*katibdb.DB,
 	if err != nil {
 		return nil, err
 	}
-	const others = 4 // the janitor's and the barrier's
+	const others = 5 // the janitor's, the barrier's, and that for suspects
 	cfg.MaxConns = max(1, o.consumer.Workers) + others
 	return katibdb.Open(ctx, cfg)
 }
